@@ -8,8 +8,11 @@
 #include "common/large.h"
 #include "runtime/blas.h"
 
-/* What is smaller than this share of the largest is rounding. */
+/* What is smaller than this share of the largest is rounding, */
 static const double NOTHING = 1e-14;
+/* and of a metric's mean this counts in all directions, so that it has an
+ * inverse, whose rounding is far below that of what is written. */
+static const double FLOOR = 1e-10;
 
 /* One band of the group; `width` = n heads * band's dimensions. */
 struct band_problem {
@@ -17,7 +20,8 @@ struct band_problem {
     size_t head_dim, n_heads, width;
     double complex *moments; /* [width, width] */
     double complex *metrics; /* [n_heads, n, n] */
-    double complex *roots;   /* likewise: their square roots */
+    double complex *roots;   /* likewise: their square roots, */
+    double complex *undone;  /* and the inverses of these */
     double complex *pulled;  /* [width, width]: of roots k; then its vectors */
     double complex *mix;     /* [n, width] */
     double complex *back;    /* [width, n]: B_j, one below the other */
@@ -30,6 +34,7 @@ static void clear(struct band_problem *p)
     free(p->moments);
     free(p->metrics);
     free(p->roots);
+    free(p->undone);
     free(p->pulled);
     free(p->mix);
     free(p->back);
@@ -44,13 +49,14 @@ static enum gqa_status allocate(struct band_problem *p)
     p->moments = gqa_large_calloc(w * w, size);
     p->metrics = gqa_large_calloc(w * n, size);
     p->roots = gqa_large_calloc(w * n, size);
+    p->undone = gqa_large_calloc(w * n, size);
     p->pulled = gqa_large_calloc(w * w, size);
     p->mix = gqa_large_calloc(w * n, size);
     p->back = gqa_large_calloc(w * n, size);
     p->scratch = gqa_large_calloc(w * w, size);
     p->values = calloc(w, sizeof *p->values);
-    return p->moments && p->metrics && p->roots && p->pulled && p->mix &&
-                   p->back && p->scratch && p->values
+    return p->moments && p->metrics && p->roots && p->undone && p->pulled &&
+                   p->mix && p->back && p->scratch && p->values
                ? GQA_OK
                : gqa_fail_nomem();
 }
@@ -101,6 +107,35 @@ static void gather(struct band_problem *p, const double *moments,
         }
 }
 
+/* What queries or outputs there are at all makes of a direction that none has
+ * one of the least, not nothing. All are 0 where there are none. */
+static void add_floor(struct band_problem *p)
+{
+    const size_t n = p->band->n;
+    double sum = 0;
+
+    for (size_t r = 0; r < p->width; r++)
+        sum += creal(p->metrics[r * n + r % n]);
+    for (size_t r = 0; r < p->width; r++)
+        p->metrics[r * n + r % n] += FLOOR * sum / (double)p->width;
+}
+
+/* vectors diag(values ^ (1/2) or ^ (-1/2)) vectors^H; scaled is overwritten. */
+static void raise(double complex *out, double complex *scaled,
+                  const double complex *vectors, const double *values, size_t n,
+                  bool to_inverse)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            const double root = sqrt(fmax(values[j], 0));
+
+            scaled[i * n + j] = vectors[i * n + j] *
+                                (to_inverse ? (root > 0 ? 1 / root : 0) : root);
+        }
+    multiply(out, n, CblasNoTrans, scaled, n, CblasConjTrans, vectors, n, n, n,
+             n);
+}
+
 /* The square root of each metric; values and scratch are overwritten. */
 static enum gqa_status take_roots(struct band_problem *p)
 {
@@ -108,7 +143,6 @@ static enum gqa_status take_roots(struct band_problem *p)
     double complex *vectors = p->scratch;
 
     for (size_t h = 0; h < p->n_heads; h++) {
-        double complex *root = p->roots + h * n * n;
         double complex *scaled = p->back + h * n * n; /* not used yet */
         enum gqa_status st;
 
@@ -116,12 +150,8 @@ static enum gqa_status take_roots(struct band_problem *p)
         st = gqa_eigen(vectors, p->values, n, !p->band->im);
         if (st != GQA_OK)
             return st;
-        for (size_t i = 0; i < n; i++)
-            for (size_t j = 0; j < n; j++)
-                scaled[i * n + j] =
-                    vectors[i * n + j] * sqrt(fmax(p->values[j], 0));
-        multiply(root, n, CblasNoTrans, scaled, n, CblasConjTrans, vectors, n,
-                 n, n, n);
+        raise(p->roots + h * n * n, scaled, vectors, p->values, n, false);
+        raise(p->undone + h * n * n, scaled, vectors, p->values, n, true);
     }
     return GQA_OK;
 }
@@ -148,6 +178,10 @@ static size_t vector_of(const struct band_problem *p, size_t i)
     return p->width - 1 - i;
 }
 
+/*
+ * M = U^H T and B = T^-1 U. Where U is square, B M is 1 whatever its vectors
+ * are; dividing by eigenvalues would lose those that are smallest.
+ */
 static void transform(struct band_problem *p)
 {
     const size_t n = p->band->n, w = p->width;
@@ -156,17 +190,13 @@ static void transform(struct band_problem *p)
     for (size_t r = 0; r < w; r++)
         for (size_t i = 0; i < n; i++)
             top[r * n + i] = p->pulled[r * w + vector_of(p, i)];
-    for (size_t h = 0; h < p->n_heads; h++)
-        multiply(p->mix + h * n, w, CblasConjTrans, top + h * n * n, n,
-                 CblasNoTrans, p->roots + h * n * n, n, n, n, n);
-    multiply(p->back, n, CblasNoTrans, p->moments, w, CblasConjTrans, p->mix, w,
-             w, n, w);
-    for (size_t i = 0; i < n; i++) {
-        const double value = p->values[vector_of(p, i)];
-        const double by = value > NOTHING * p->values[w - 1] ? 1 / value : 0;
+    for (size_t h = 0; h < p->n_heads; h++) {
+        const double complex *vectors = top + h * n * n;
 
-        for (size_t r = 0; r < w; r++)
-            p->back[r * n + i] *= by;
+        multiply(p->mix + h * n, w, CblasConjTrans, vectors, n, CblasNoTrans,
+                 p->roots + h * n * n, n, n, n, n);
+        multiply(p->back + h * n * n, n, CblasNoTrans, p->undone + h * n * n, n,
+                 CblasNoTrans, vectors, n, n, n, n);
     }
 }
 
@@ -187,14 +217,19 @@ static double query_energy(const struct band_problem *p, size_t i)
     return creal(sum) / (double)p->n_heads;
 }
 
-/* Keys and queries get the same energy in each dimension: neither is small
- * where the other is large, when both are rounded. */
+/*
+ * Keys and queries get the same energy in each dimension: neither is small
+ * where the other is large, when both are rounded. A key that is rounding
+ * counts as if it were just none, since it may still be all that tells two
+ * apart.
+ */
 static void balance(struct band_problem *p)
 {
     const size_t n = p->band->n, w = p->width;
+    const double least = NOTHING * p->values[w - 1];
 
     for (size_t i = 0; i < n; i++) {
-        const double key = p->values[vector_of(p, i)];
+        const double key = fmax(p->values[vector_of(p, i)], least);
         const double query = query_energy(p, i);
         const bool is_used = key > 0 && query > 0;
         const double by = is_used ? sqrt(sqrt(query / key)) : 0;
@@ -251,6 +286,7 @@ static enum gqa_status factor_band(struct gqa_factor *out,
 
     if (st == GQA_OK) {
         gather(&p, moments, metrics);
+        add_floor(&p);
         st = take_roots(&p);
     }
     if (st == GQA_OK) {

@@ -13,6 +13,7 @@ static enum gqa_status collect(const struct gqa_learn_heads_job *job)
         .backend = learning->backend,
         .device = learning->device,
         .weights = &learning->weights,
+        .checkpoint = job->checkpoint,
         .tokens = job->tokens,
         .wanted = job->wanted,
         .take = job->take,

@@ -8,6 +8,7 @@
 
 struct gqa_learn_heads_job {
     const struct gqa_learning *learning; /* open */
+    struct gqa_checkpoint *checkpoint;   /* of the original */
     const struct gqa_tokens *tokens;
     const bool *wanted; /* as of struct gqa_statistics_job, and what follows */
     enum gqa_status (*take)(void *ctx, size_t attention,

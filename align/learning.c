@@ -45,6 +45,11 @@ enum gqa_status gqa_learning_open(struct gqa_learning *l)
 {
     enum gqa_status st = GQA_ERR_UNSUPPORTED;
 
+    if (gqa_network_repeats(l->network))
+        return gqa_fail(st,
+                        "layers that run several times (ALBERT's) see another "
+                        "stream each time, and nothing is learned of all of "
+                        "them; other methods need no run");
     if (l->asked->device != GQA_LEARN_CPU) {
         st = gqa_cuda_backend_load(&l->backend);
         if (st == GQA_OK)

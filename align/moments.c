@@ -7,26 +7,63 @@
 #include "common/ranges.h"
 #include "runtime/blas.h"
 
-/* out[i] = X_i X_i^T of blocks of `rows` rows of X. */
+/* Of all inputs, those that are taken to come from anywhere. */
+static const double SHARE = 1e-6;
+
+/*
+ * out = keep out + scale X X^T, X being the rows of heads: of all of them
+ * together, or of each by itself.
+ */
 struct squaring {
     double *out;
     const double *x;
-    uint64_t rows, cols;
+    uint64_t n_heads, head_dim;
+    uint64_t cols, ld; /* of X, and of a row of x */
+    bool together;
+    double scale, keep; /* keep: 0 or 1 */
 };
 
-static enum gqa_status square_blocks(void *ctx, uint64_t first, uint64_t n)
+/* A head's rows; where heads are together, from its own columns on. */
+static enum gqa_status square_heads(void *ctx, uint64_t first, uint64_t n)
 {
     const struct squaring *s = ctx;
-    const int rows = (int)s->rows, cols = (int)s->cols;
+    const uint64_t d = s->head_dim, w = s->together ? s->n_heads * d : d;
 
-    for (uint64_t i = first; i < first + n; i++) {
-        const double *x = s->x + i * s->rows * s->cols;
+    for (uint64_t h = first; h < first + n; h++) {
+        const double *x = s->x + h * d * s->ld;
+        const uint64_t n_cols = s->together ? w - h * d : d;
 
-        gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, rows,
-                       cols, 1, x, cols, x, cols, 0,
-                       s->out + i * s->rows * s->rows, rows);
+        gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)d,
+                       (int)n_cols, (int)s->cols, s->scale, x, (int)s->ld, x,
+                       (int)s->ld, s->keep,
+                       s->out + h * d * w + (s->together ? h * d : 0), (int)w);
     }
     return GQA_OK;
+}
+
+/* What heads before these have computed of their columns. */
+static enum gqa_status mirror_heads(void *ctx, uint64_t first, uint64_t n)
+{
+    const struct squaring *s = ctx;
+    const uint64_t d = s->head_dim, w = s->n_heads * d;
+
+    for (uint64_t h = first; h < first + n; h++)
+        for (uint64_t before = 0; before < h; before++)
+            for (uint64_t i = 0; i < d; i++)
+                for (uint64_t j = 0; j < d; j++)
+                    s->out[(h * d + i) * w + before * d + j] =
+                        s->out[(before * d + j) * w + h * d + i];
+    return GQA_OK;
+}
+
+static enum gqa_status square(struct squaring *s, unsigned n_threads)
+{
+    const enum gqa_status st =
+        gqa_ranges_run(s->n_heads, 1, n_threads, square_heads, s);
+
+    return st == GQA_OK && s->together
+               ? gqa_ranges_run(s->n_heads, 1, n_threads, mirror_heads, s)
+               : st;
 }
 
 enum gqa_status gqa_moments_of_weights(double *out,
@@ -36,7 +73,6 @@ enum gqa_status gqa_moments_of_weights(double *out,
                                        uint64_t head_dim, bool together,
                                        bool with_bias, unsigned n_threads)
 {
-    const uint64_t n = together ? 1 : slice->n_heads;
     struct gqa_slice used = *slice;
     uint64_t cols;
     double *x;
@@ -48,9 +84,15 @@ enum gqa_status gqa_moments_of_weights(double *out,
                         n_threads);
     if (st != GQA_OK)
         return st;
-    st = gqa_ranges_run(
-        n, 1, n_threads, square_blocks,
-        &(struct squaring){out, x, slice->n_heads / n * head_dim, cols});
+    st = square(&(struct squaring){.out = out,
+                                   .x = x,
+                                   .n_heads = slice->n_heads,
+                                   .head_dim = head_dim,
+                                   .cols = cols,
+                                   .ld = cols,
+                                   .together = together,
+                                   .scale = 1},
+                n_threads);
     free(x);
     return st;
 }
@@ -76,6 +118,72 @@ enum gqa_status gqa_statistics_of_weights(struct gqa_head_statistics *out,
         st = gqa_moments_of_weights(out->values, checkpoint, model, &a->v, d,
                                     true, true, n_threads);
     return st;
+}
+
+/* Mean square of inputs whose identity's share of moments is added, by those
+ * that tokens have had: moments of `n_heads` heads, in blocks of w. */
+static double inputs_of(const double *moments, uint64_t w, uint64_t n_rows,
+                        const double *x, uint64_t cols)
+{
+    double seen = 0, of_weights = 0;
+
+    for (uint64_t i = 0; i < n_rows; i++)
+        seen += moments[i / w * w * w + i % w * w + i % w];
+    for (uint64_t i = 0; i < n_rows * cols; i++)
+        of_weights += x[i] * x[i];
+    return seen > 0 && of_weights > 0 ? seen / of_weights : 1;
+}
+
+/* centred: as moments, without the bias; NULL: there is none. */
+static enum gqa_status add_share(double *moments, double *centred,
+                                 struct gqa_checkpoint *checkpoint,
+                                 const struct gqa_model *model,
+                                 const struct gqa_slice *slice,
+                                 uint64_t head_dim, bool together,
+                                 unsigned n_threads)
+{
+    struct squaring s = {.out = moments,
+                         .n_heads = slice->n_heads,
+                         .head_dim = head_dim,
+                         .together = together,
+                         .keep = 1};
+    const uint64_t n_rows = slice->n_heads * head_dim;
+    double *x;
+    enum gqa_status st = gqa_heads_read(&x, &s.ld, checkpoint, model, slice,
+                                        head_dim, n_threads);
+
+    if (st != GQA_OK)
+        return st;
+    s.x = x;
+    s.cols = s.ld;
+    s.scale = SHARE * inputs_of(moments, together ? n_rows : head_dim, n_rows,
+                                x, s.cols);
+    st = square(&s, n_threads);
+    if (st == GQA_OK && centred) {
+        s.out = centred;
+        s.cols -= slice->bias != GQA_NO_PARAM;
+        st = square(&s, n_threads);
+    }
+    free(x);
+    return st;
+}
+
+enum gqa_status gqa_statistics_add_share(struct gqa_head_statistics *s,
+                                         struct gqa_checkpoint *checkpoint,
+                                         const struct gqa_model *model,
+                                         const struct gqa_attention *a,
+                                         unsigned n_threads)
+{
+    const uint64_t d = a->head_dim;
+    enum gqa_status st = add_share(s->queries, NULL, checkpoint, model, &a->q,
+                                   d, false, n_threads);
+
+    if (st == GQA_OK)
+        st = add_share(s->keys, s->centred_keys, checkpoint, model, &a->k, d,
+                       true, n_threads);
+    return st == GQA_OK ? add_share(s->values, NULL, checkpoint, model, &a->v,
+                                    d, true, n_threads)
+                        : st;
 }
 
 void gqa_moments_by_kv_head(double *out, const struct gqa_attention *a,

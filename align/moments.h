@@ -27,6 +27,19 @@ enum gqa_status gqa_statistics_of_weights(struct gqa_head_statistics *out,
                                           const struct gqa_attention *a,
                                           unsigned n_threads);
 
+/*
+ * What tokens say of an attention, and a small share of what weights do: as if
+ * some of the inputs had come from all directions alike. Where tokens are few
+ * they do not span a head's space, and what they have not shown would count
+ * for nothing. OpenBLAS is loaded. Errors those of gqa_heads_read().
+ */
+GQA_MUST_USE
+enum gqa_status gqa_statistics_add_share(struct gqa_head_statistics *statistics,
+                                         struct gqa_checkpoint *checkpoint,
+                                         const struct gqa_model *model,
+                                         const struct gqa_attention *a,
+                                         unsigned n_threads);
+
 /* Metrics [n_heads, d, d] of query heads, summed over those that read one KV
  * head: out [n_kv_heads, d, d]. */
 void gqa_moments_by_kv_head(double *out, const struct gqa_attention *a,

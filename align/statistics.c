@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "align/moments.h"
 #include "common/bounds.h"
 #include "common/large.h"
 #include "common/ranges.h"
@@ -293,6 +294,10 @@ static enum gqa_status hand_over(struct collector *c, size_t index,
 
     for (int part = 0; part < N_PARTS && st == GQA_OK; part++)
         st = extract_part(c, &s, part, &sums[part], a);
+    if (st == GQA_OK)
+        st = gqa_statistics_add_share(&s, c->job->checkpoint,
+                                      c->job->network->model, a,
+                                      c->job->n_threads);
     if (st == GQA_OK)
         st = c->job->take(c->job->ctx, index, &s);
     gqa_head_statistics_clear(&s);

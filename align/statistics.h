@@ -23,18 +23,20 @@ void gqa_head_statistics_clear(struct gqa_head_statistics *statistics);
 
 /*
  * Run tokens through the model and hand over the statistics of each
- * attention that is wanted, as its layer is done.
+ * attention that is wanted, as its layer is done, with the share of
+ * gqa_statistics_add_share() in them.
  *
  * wanted   by the model's attentions.
  * take     the statistics are lent until it returns, and may be overwritten.
  * progress told of layers; may be NULL.
- * Errors   those of layers.h, of take, GQA_ERR_NOMEM.
+ * Errors   those of layers.h, of take, of reading, GQA_ERR_NOMEM.
  */
 struct gqa_statistics_job {
     const struct gqa_network *network;
     const struct gqa_backend *backend;
     struct gqa_device *device;
     const struct gqa_weight_source *weights;
+    struct gqa_checkpoint *checkpoint; /* which the weights are of */
     const struct gqa_tokens *tokens;
     const bool *wanted;
     enum gqa_status (*take)(void *ctx, size_t attention,

@@ -7,6 +7,8 @@
 #include "common/log.h"
 #include "common/ull.h"
 #include "convert/kv_options.h"
+#include "formats/families/kv_said.h"
+#include "formats/model/regroup.h"
 
 /* Conversions at most until a bound is met closely, and how closely: the
  * measure itself is not sharper. */
@@ -270,8 +272,9 @@ static enum gqa_status try(struct attempt *attempt, struct search *s,
 static enum gqa_status too_small(const struct search *s, uint64_t fewest)
 {
     return gqa_fail(GQA_ERR_USAGE,
-                    "--kv-budget %.4g%% of the KV cache is less than one KV "
-                    "head for each attention takes: %.4g%%",
+                    "--kv-budget %.4g%% of the KV cache is less than the "
+                    "fewest KV heads that each attention can have take: "
+                    "%.4g%%",
                     100 * s->job->budget->share, percent(s, fewest));
 }
 
@@ -289,7 +292,8 @@ static enum gqa_status meet_budget(struct search *s)
         uint64_t fewest = 0;
 
         if (!alike.pooled) {
-            (void)gqa_kv_options_alike(&fewest, &s->options, 1);
+            if (s->n_alike > 0)
+                (void)gqa_kv_options_alike(&fewest, &s->options, s->alike[0]);
             return too_small(s, fewest);
         }
         move(&s->best, &alike);
@@ -476,6 +480,14 @@ static enum gqa_status meet_bound(struct search *s)
 
 /* --- All ------------------------------------------------------------------ */
 
+static bool can_say(const struct search *s, uint64_t pooled)
+{
+    const struct gqa_model *m = s->job->model;
+
+    return !s->job->is_said ||
+           gqa_kv_said_can(m->family, m->config, gqa_model_n_heads(m), pooled);
+}
+
 /* A number that all can have; as many as are stored only where a budget may
  * allow it. */
 static enum gqa_status list_alike(struct search *s)
@@ -493,7 +505,8 @@ static enum gqa_status list_alike(struct search *s)
         const uint64_t pooled = s->options.pooled[first][j];
         uint64_t bytes;
 
-        if (gqa_kv_options_alike(&bytes, &s->options, pooled) &&
+        if (can_say(s, pooled) &&
+            gqa_kv_options_alike(&bytes, &s->options, pooled) &&
             (s->job->budget->max_kl < 0 || bytes < s->stored))
             s->alike[s->n_alike++] = pooled;
     }
@@ -504,14 +517,36 @@ static enum gqa_status list_alike(struct search *s)
 static enum gqa_status check_plan(const struct search *s)
 {
     struct gqa_plan_options options = *s->job->options;
+    const struct gqa_model *model = s->job->model;
+    uint64_t *fewest = calloc(model->n_attentions + 1, sizeof *fewest);
     struct gqa_plan *plan = NULL;
-    enum gqa_status st;
+    enum gqa_status st = GQA_OK;
 
-    options.chosen = NULL;
-    options.asked = 1;
-    st = gqa_plan_create(&plan, s->job->model, &options);
+    if (!fewest)
+        return gqa_fail_nomem();
+    for (size_t i = 0; i < model->n_attentions; i++)
+        fewest[i] = gqa_attention_fewest(&model->attentions[i]);
+    options.chosen = fewest;
+    st = gqa_plan_create(&plan, model, &options);
     gqa_plan_free(plan);
+    free(fewest);
     return st;
+}
+
+/* A bound is met by fewer heads. */
+static enum gqa_status check_fewer(const struct search *s)
+{
+    bool can = false;
+
+    for (size_t i = 0; i < s->options.n; i++)
+        can = can || s->options.items[i].n > 1;
+    if (s->job->budget->max_kl < 0 ||
+        (s->job->budget->uniform ? s->n_alike > 0 : can))
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_USAGE, "there is no choice of KV heads: %s",
+                    can ? "no number that all attentions can have takes a "
+                          "smaller cache"
+                        : "each attention has the fewest that it can have");
 }
 
 static enum gqa_status run(struct search *s)
@@ -524,6 +559,8 @@ static enum gqa_status run(struct search *s)
         s->stored += s->options.items[i].options[0].bytes;
     if (st == GQA_OK)
         st = list_alike(s);
+    if (st == GQA_OK)
+        st = check_fewer(s);
     if (st == GQA_OK && s->job->calibrator && !s->job->budget->uniform)
         st = gqa_kv_options_weigh(&s->options, s->job);
     if (st == GQA_OK && !s->job->budget->uniform)

@@ -46,6 +46,9 @@ struct gqa_kv_choice_job {
     /* It holds out tokens; NULL: nothing is measured. */
     struct gqa_calibrator *calibrator;
     bool no_regroup;
+    /* Loaders take the number of KV heads from words of the configuration,
+     * which not every number has (formats/families/kv_said.h). */
+    bool is_said;
     unsigned n_threads;
 };
 

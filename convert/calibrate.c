@@ -42,6 +42,7 @@ struct gqa_calibrator {
     double *divisors; /* of freed pairs, [n_pairs]; NULL: not looked for */
     uint64_t context;
     struct gqa_choice_of_pairs choice;
+    bool has_warned; /* of few tokens: numbers of heads are tried in turn */
 };
 
 /* --- Pairs that are freed ------------------------------------------------- */
@@ -188,6 +189,29 @@ static enum gqa_status open_in_place(struct in_place *out,
 
 /* --- Transforms and fits -------------------------------------------------- */
 
+/* Where there are fewer tokens than dimensions of heads that share. By itself
+ * a head loses nothing. */
+static void warn_of_few(struct gqa_calibrator *c, const struct gqa_plan *plan)
+{
+    const uint64_t n = gqa_tokens_n_positions(&c->fitted);
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < plan->model->n_attentions; i++) {
+        const struct gqa_plan_attention *out = &plan->attentions[i];
+
+        if (gqa_plan_is_aligned(plan, out) && out->pooled < out->source)
+            most = gqa_max_u64(most, out->source / out->pooled *
+                                         out->attention->head_dim);
+    }
+    if (n >= most || c->has_warned)
+        return;
+    c->has_warned = true;
+    gqa_warn("%llu tokens cannot show all %llu dimensions of the heads that "
+             "share: weights alone say what the others are worth; learn from "
+             "more (--samples, --length)",
+             (unsigned long long)n, (unsigned long long)most);
+}
+
 static enum gqa_status align(struct gqa_alignment **out,
                              struct gqa_calibrator *c,
                              const struct gqa_plan *plan,
@@ -199,13 +223,16 @@ static enum gqa_status align(struct gqa_alignment **out,
                                      .backend = c->learning.backend,
                                      .device = c->learning.device,
                                      .weights = &c->learning.weights,
+                                     .checkpoint = c->checkpoint,
                                      .n_threads = c->n_threads,
                                      .progress = gqa_progress_update,
                                      .progress_ctx = c->bar};
     enum gqa_status st;
 
-    if (gqa_learning_has_tokens(&c->asked->learning))
+    if (gqa_learning_has_tokens(&c->asked->learning)) {
         job.tokens = &c->fitted;
+        warn_of_few(c, plan);
+    }
     if (!pooled)
         return gqa_fail_nomem();
     for (size_t i = 0; i < model->n_attentions; i++)
@@ -294,6 +321,7 @@ enum gqa_status gqa_calibrator_learn_heads(
 {
     return gqa_learn_heads(
         &(struct gqa_learn_heads_job){.learning = &c->learning,
+                                      .checkpoint = c->checkpoint,
                                       .tokens = &c->fitted,
                                       .wanted = wanted,
                                       .take = take,
@@ -481,6 +509,8 @@ static enum gqa_status get_tokens(struct gqa_calibrator *c, bool holds_out)
     enum gqa_status st = gqa_learning_open(&c->learning);
     size_t n_apart;
 
+    if (st == GQA_ERR_UNSUPPORTED)
+        st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(c->checkpoint));
     if (st == GQA_OK)
         st = gqa_learning_all_tokens(&c->tokens, &c->learning);
     if (st != GQA_OK)

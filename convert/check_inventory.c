@@ -38,13 +38,24 @@ static void warn_head(const struct gqa_inventory *inventory,
                  first, n - 1);
 }
 
+/* A projection of the stream that nothing here reads (LED's for tokens that
+ * see all): what its heads are grouped by would leave it as it is. */
+static bool is_further_projection(const struct gqa_inventory *inventory,
+                                  const struct gqa_model *model, size_t i)
+{
+    return inventory->roles[i] == GQA_ROLE_BUFFER &&
+           model->params[i].rank == 2 &&
+           model->params[i].cols == model->d_model;
+}
+
 /* Attentions of a make that is not grouped, in a part that the family leaves
- * alone (LongT5's encoder). */
+ * alone (LongT5's encoder), or beside what it runs. */
 static enum gqa_status refuse_beside(const struct gqa_inventory *inventory,
                                      const struct gqa_model *model)
 {
     for (size_t i = 0; i < model->n_params; i++)
-        if (inventory->roles[i] == GQA_ROLE_BESIDE &&
+        if ((inventory->roles[i] == GQA_ROLE_BESIDE ||
+             is_further_projection(inventory, model, i)) &&
             gqa_name_is_attention(model->params[i].name))
             return gqa_fail(GQA_ERR_UNSUPPORTED,
                             "'%s' belongs to an attention of a make that is "

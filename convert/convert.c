@@ -24,6 +24,7 @@
 #include "formats/recorded.h"
 #include "formats/unwritten.h"
 #include "formats/write/apart.h"
+#include "formats/write/digests.h"
 
 /* Named so that a reader knows which file a message speaks of. */
 static enum gqa_status in_source(enum gqa_status st,
@@ -262,6 +263,46 @@ enum gqa_status gqa_conversion_module(struct gqa_module *out,
     return gqa_remote_code_text(&out->text, model);
 }
 
+/* By a producer of its own: what is met on the way is counted once. */
+static enum gqa_status digest_fits(json_t **out, const struct written *w,
+                                   const struct gqa_output_tensor *list)
+{
+    const struct gqa_conversion *c = w->c;
+    const unsigned n_threads = c->options->common.n_threads;
+    const size_t n = c->model->n_params;
+    bool *fitted = calloc(n + 1, sizeof *fitted);
+    struct gqa_producer *producer = NULL;
+    enum gqa_status st = fitted ? GQA_OK : gqa_fail_nomem();
+
+    if (st == GQA_OK)
+        st = gqa_producer_create(&producer, c->plan, c->source, n_threads);
+    if (st == GQA_OK) {
+        gqa_transforms_mark_fitted(fitted, c->plan);
+        st = gqa_output_digests(out, list, fitted, n, gqa_produce, producer,
+                                n_threads);
+    }
+    gqa_producer_free(producer);
+    free(fitted);
+    return st;
+}
+
+static enum gqa_status list_all(struct gqa_output_tensor **out,
+                                json_t **digests, const struct written *w)
+{
+    const size_t n_params = w->c->model->n_params;
+    struct gqa_output_tensor *list =
+        calloc(n_params + w->kept->n + 1, sizeof *list);
+
+    *out = list;
+    *digests = NULL;
+    if (!list)
+        return gqa_fail_nomem();
+    list_params(list, w->c);
+    if (w->kept->n > 0)
+        memcpy(list + n_params, w->kept->tensors, w->kept->n * sizeof *list);
+    return digest_fits(digests, w, list);
+}
+
 /* Output options and what the checkpoint says of itself. */
 static enum gqa_status write_output(struct written *w)
 {
@@ -272,20 +313,23 @@ static enum gqa_status write_output(struct written *w)
     char *card = NULL;
     struct gqa_module module = {.text = NULL};
     const size_t n = c->model->n_params + w->kept->n;
-    struct gqa_output_tensor *list = calloc(n ? n : 1, sizeof *list);
+    struct gqa_output_tensor *list;
+    json_t *digests;
+    enum gqa_status st = list_all(&list, &digests, w);
     json_t *config = gqa_describe_config(c->plan, c->inventory, NULL);
     json_t *budget =
         c->choice ? gqa_choice_describe(&o->budget, c->choice) : NULL;
     json_t *recipe = gqa_describe_recipe(
-        c->plan, c->source, &c->options->calibration, w->kept, budget);
+        c->plan, c->source, &c->options->calibration, w->kept, budget, digests);
     json_t *metadata =
         o->writer->is_folder
             ? gqa_record_shards(c->source,
                                 gqa_is_repacking(c->plan) ? NULL : recipe)
             : gqa_record_metadata(c->source, config, recipe);
     struct gqa_output_options out = describe_output(c, config);
-    enum gqa_status st = list ? gqa_json_check() : gqa_fail_nomem();
 
+    if (st == GQA_OK)
+        st = gqa_json_check();
     out.kept_fd = o->kept_fd;
     out.tool = gqa_convert_tool.name;
     out.metadata = metadata;
@@ -306,9 +350,6 @@ static enum gqa_status write_output(struct written *w)
         goto done;
     gqa_progress_phase(progress, "writing", GQA_PROGRESS_BYTES);
     out.progress_ctx = progress;
-    list_params(list, c);
-    memcpy(list + c->model->n_params, w->kept->tensors,
-           w->kept->n * sizeof *list);
     st = gqa_output_write(&output, gqa_output_name(o), list, n, produce, w,
                           &out);
 done:
@@ -393,6 +434,15 @@ static enum gqa_status begin_calibration(struct gqa_conversion *c)
                                  o->common.n_threads, o->common.log_level);
 }
 
+/* Whether words of a folder's configuration tell loaders how many there are. */
+static bool is_said(const struct gqa_conversion *c)
+{
+    const struct gqa_convert_options *o = c->options;
+
+    return o->writer->is_folder && !o->plan.expand && !o->plan.remote_code &&
+           gqa_kv_said(c->model->family);
+}
+
 /* Numbers that differ are found at last, when much was run: what they would be
  * refused for is told before. */
 static enum gqa_status check_may_differ(const struct gqa_conversion *c)
@@ -403,15 +453,18 @@ static enum gqa_status check_may_differ(const struct gqa_conversion *c)
         w->takes ? w->takes(c->model) & GQA_TAKES_HYBRID : !w->is_folder;
 
     if (may_be || o->budget.uniform || o->plan.expand || o->plan.remote_code ||
-        o->allow_hybrid)
+        (o->allow_hybrid && !is_said(c)))
         return GQA_OK;
     return gqa_fail(
         GQA_ERR_USAGE,
-        "%s: its layers may come to differ in KV heads, and no "
-        "stock loader takes such a %s: write a .gqa, or give "
-        "--uniform, %s--expand or --allow-hybrid",
+        is_said(c) ? "%s: its layers may come to differ in KV heads, and no "
+                     "stock loader takes such a %s: write a .gqa, or give "
+                     "--uniform%s or --expand"
+                   : "%s: its layers may come to differ in KV heads, and no "
+                     "stock loader takes such a %s: write a .gqa, or give "
+                     "--uniform%s, --expand or --allow-hybrid",
         gqa_output_name(o), w->label,
-        w->is_folder && gqa_has_remote_code(c->model) ? "--remote-code, " : "");
+        w->is_folder && gqa_has_remote_code(c->model) ? ", --remote-code" : "");
 }
 
 /* How many KV heads each attention keeps, where no numbers are asked for. */
@@ -423,6 +476,7 @@ static enum gqa_status choose(struct gqa_conversion *c)
                                     .budget = &o->budget,
                                     .options = &o->plan,
                                     .no_regroup = o->calibration.no_regroup,
+                                    .is_said = is_said(c),
                                     .n_threads = o->common.n_threads};
     enum gqa_status st;
 

@@ -317,7 +317,7 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
                             const struct gqa_checkpoint *source,
                             const struct gqa_calibration *calibration,
                             const struct gqa_kept_transforms *kept,
-                            json_t *budget)
+                            json_t *budget, json_t *digests)
 {
     static const char *const dtypes[] = {[GQA_F16] = "f16",
                                          [GQA_BF16] = "bf16",
@@ -329,6 +329,7 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
     /* How the weights were made has not changed. */
     if (old && gqa_is_repacking(plan)) {
         json_decref(budget);
+        json_decref(digests);
         return old;
     }
     attentions = json_array();
@@ -349,5 +350,7 @@ json_t *gqa_describe_recipe(const struct gqa_plan *plan,
         json_array_append_new(attentions,
                               describe_attention(&plan->attentions[i]));
     json_object_set_new(recipe, "attentions", attentions);
+    if (digests)
+        json_object_set_new(recipe, "digests", digests);
     return recipe;
 }

@@ -26,12 +26,13 @@ json_t *gqa_describe_config(const struct gqa_plan *plan,
 /*
  * How it was made; see docs/gqa-format.md. That of the source, if it has one,
  * is part of it; where nothing but the container changes, it is that one.
- * budget: what numbers of KV heads were chosen by, which this takes, or NULL.
+ * budget: what numbers of KV heads were chosen by, digests: of what was fitted
+ * (gqa_output_digests()); each NULL or taken.
  */
 json_t *gqa_describe_recipe(const struct gqa_plan *plan,
                             const struct gqa_checkpoint *source,
                             const struct gqa_calibration *calibration,
                             const struct gqa_kept_transforms *kept,
-                            json_t *budget);
+                            json_t *budget, json_t *digests);
 
 #endif

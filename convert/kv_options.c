@@ -6,6 +6,7 @@
 #include "align/sharing.h"
 #include "common/checked.h"
 #include "formats/model/kv_bytes.h"
+#include "formats/model/regroup.h"
 #include "runtime/blas.h"
 
 static enum gqa_status make_item(struct gqa_kv_options *o,
@@ -17,14 +18,14 @@ static enum gqa_status make_item(struct gqa_kv_options *o,
 
     for (uint64_t pooled = 1; o->selected[place] && pooled < a->n_kv_heads;
          pooled++)
-        room += a->n_kv_heads % pooled == 0;
+        room += gqa_attention_can_have(a, pooled);
     item->options = calloc(room, sizeof *item->options);
     o->pooled[place] = calloc(room, sizeof *o->pooled[place]);
     if (!item->options || !o->pooled[place])
         return gqa_fail_nomem();
     for (uint64_t pooled = a->n_kv_heads; pooled > 0 && item->n < room;
          pooled--) {
-        if (a->n_kv_heads % pooled != 0)
+        if (!gqa_attention_can_have(a, pooled))
             continue;
         if (!gqa_kv_attention_bytes(model, a, pooled,
                                     &item->options[item->n].bytes))

@@ -59,15 +59,15 @@ static uint64_t asked_of(const struct gqa_plan_options *options,
 }
 
 /* "1, 2, 4, 8, 16" */
-static void list_divisors(char *out, size_t size, uint64_t n)
+static void list_possible(char *out, size_t size, const struct gqa_attention *a)
 {
     size_t length = 0;
 
     out[0] = '\0';
-    for (uint64_t d = 1; d <= n; d++) {
+    for (uint64_t d = 1; d <= a->n_kv_heads; d++) {
         int added;
 
-        if (n % d != 0)
+        if (!gqa_attention_can_have(a, d))
             continue;
         added = snprintf(out + length, size - length, "%s%llu",
                          length ? ", " : "", ULL(d));
@@ -102,7 +102,7 @@ static enum gqa_status plan_attention(struct gqa_plan_attention *out,
                         (int)GQA_HEAD_BLOCKS);
     if (asked == 0 || (asked <= out->source && out->source % asked == 0))
         return GQA_OK;
-    list_divisors(possible, sizeof possible, out->source);
+    list_possible(possible, sizeof possible, a);
     return gqa_fail(GQA_ERR_USAGE,
                     "%llu groups do not divide the %llu KV heads of %s %s-"
                     "attention, layer %llu; possible are %s",

@@ -45,16 +45,10 @@ static bool are_plain(const struct gqa_family *family)
     return plain;
 }
 
-/* The model that holds it; NULL: it is one by itself. */
-static const struct gqa_nested *nested_of(const struct gqa_model *model)
-{
-    return model->within ? gqa_nested_find(model->model_type) : NULL;
-}
-
 /* Classes by Auto classes, or NULL. The caller gives them up. */
 static json_t *classes_of(const struct gqa_model *model)
 {
-    const struct gqa_nested *nested = nested_of(model);
+    const struct gqa_nested *nested = gqa_model_nested(model);
     json_t *classes;
 
     if (!nested)
@@ -69,7 +63,7 @@ static json_t *classes_of(const struct gqa_model *model)
 
 static bool has_classes(const struct gqa_model *model)
 {
-    const struct gqa_nested *nested = nested_of(model);
+    const struct gqa_nested *nested = gqa_model_nested(model);
 
     return nested ? nested->classes &&
                         model->family->stock_grouped == GQA_STOCK_NONE
@@ -133,7 +127,7 @@ enum gqa_status gqa_remote_code_needed(const struct gqa_plan *plan)
 static void name_module(char out[GQA_REMOTE_CODE_FILE_MAX],
                         const struct gqa_model *model)
 {
-    const struct gqa_nested *nested = nested_of(model);
+    const struct gqa_nested *nested = gqa_model_nested(model);
 
     snprintf(out, GQA_REMOTE_CODE_FILE_MAX - sizeof ".py", "%s%s%s%s",
              GQA_REMOTE_CODE_MODULE, nested ? nested->model_type : "",
@@ -167,7 +161,7 @@ static void put_attentions(FILE *out, const struct gqa_family *family)
 
 static void put_classes(FILE *out, const struct gqa_model *model)
 {
-    const struct gqa_nested *nested = nested_of(model);
+    const struct gqa_nested *nested = gqa_model_nested(model);
     json_t *classes = classes_of(model);
     const char *loader;
     json_t *class;

@@ -42,6 +42,31 @@ bool gqa_transform_is_fitted(const struct gqa_transforms *t, char part)
            (part == 'v' && t->fitted_v.data);
 }
 
+static void mark(bool *fitted, const struct gqa_slice *slice)
+{
+    fitted[slice->weight] = true;
+    if (slice->bias != GQA_NO_PARAM)
+        fitted[slice->bias] = true;
+}
+
+void gqa_transforms_mark_fitted(bool *fitted, const struct gqa_plan *plan)
+{
+    for (size_t i = 0; plan->alignment && i < plan->alignment->n; i++) {
+        const struct gqa_transforms *t = &plan->alignment->attentions[i];
+        const struct gqa_attention *a = plan->attentions[i].attention;
+
+        if (gqa_transform_is_fitted(t, 'k'))
+            mark(fitted, &a->k);
+        if (gqa_transform_is_fitted(t, 'v'))
+            mark(fitted, &a->v);
+        if (gqa_transform_is_fitted(t, 'q'))
+            mark(fitted, &a->q);
+        /* o's bias is no head's: it stays. */
+        if (gqa_transform_is_fitted(t, 'o'))
+            fitted[a->o.weight] = true;
+    }
+}
+
 /* Of one attention whose heads share. */
 static enum gqa_status take_attention(struct gqa_kept_transforms *kept,
                                       const struct gqa_attention *a,

@@ -36,6 +36,10 @@ void gqa_kept_transforms_free(struct gqa_kept_transforms *kept);
 bool gqa_transform_is_fitted(const struct gqa_transforms *transforms,
                              char part);
 
+/* Set fitted [n_params] of weights and biases that such a part is, or is a part
+ * of. */
+void gqa_transforms_mark_fitted(bool *fitted, const struct gqa_plan *plan);
+
 /* As a gqa_produce_fn, of tensors[i]. */
 GQA_MUST_USE
 enum gqa_status gqa_kept_transforms_read(const struct gqa_kept_transforms *kept,

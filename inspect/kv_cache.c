@@ -4,6 +4,7 @@
 
 #include "common/checked.h"
 #include "common/json.h"
+#include "formats/model/regroup.h"
 
 /* How many KV heads an attention is counted with. */
 static uint64_t heads_as_stored(const struct gqa_attention *a, uint64_t unused)
@@ -144,6 +145,16 @@ static enum gqa_status append_row(struct gqa_kv_plan *plan,
     return GQA_OK;
 }
 
+/* Whether all that keep a cache can have so many. */
+static bool all_can_have(const struct gqa_model *model, uint64_t n_kv_heads)
+{
+    for (size_t i = 0; i < model->n_attentions; i++)
+        if (gqa_kv_is_cached(&model->attentions[i]) &&
+            !gqa_attention_can_have(&model->attentions[i], n_kv_heads))
+            return false;
+    return true;
+}
+
 static int most_heads_first(const void *a, const void *b)
 {
     const struct gqa_kv_row *x = a;
@@ -167,8 +178,8 @@ static enum gqa_status append_divisors(struct gqa_kv_plan *plan,
         if (n % i != 0)
             continue;
         for (unsigned j = 0; j < (i == n / i ? 1 : 2) && st == GQA_OK; j++) {
-            if (pair[j] == common->n_heads)
-                continue; /* it has the first row */
+            if (pair[j] == common->n_heads || !all_can_have(model, pair[j]))
+                continue; /* it has the first row, or none */
             st = append_row(plan, model, heads_as_given,
                             (struct gqa_kv_row){
                                 .n_kv_heads = pair[j],

@@ -9,6 +9,7 @@
 #include "align/align.h"
 #include "align/learn_heads.h"
 #include "align/moments.h"
+#include "formats/model/regroup.h"
 #include "runtime/blas.h"
 #include "runtime/weights.h"
 
@@ -52,32 +53,36 @@ double gqa_similarity_least_kept(const struct gqa_similarity *similarity)
                        : fmin(floor(least * 100) / 100, 0.99);
 }
 
-/* The number of KV heads to show: what was asked for, or half. */
-static uint64_t shown_heads(const struct comparing *c, uint64_t n)
+/* The number of KV heads to show: what was asked for, or half of them, or as
+ * many as come next. */
+static uint64_t shown_heads(const struct comparing *c,
+                            const struct gqa_attention *a)
 {
-    uint64_t divisor = 2;
+    const uint64_t n = a->n_kv_heads;
+    uint64_t shown = n / 2;
 
     if (c->options->groups)
         return c->options->groups < n ? c->options->groups : n;
-    while (divisor < n && n % divisor != 0)
-        divisor++;
-    return n > 1 ? n / divisor : 1;
+    while (shown > 0 && !gqa_attention_can_have(a, shown))
+        shown--;
+    return shown ? shown : n;
 }
 
 static enum gqa_status add_choices(const struct comparing *c,
+                                   const struct gqa_attention *a,
                                    struct gqa_similar_heads *heads)
 {
-    const uint64_t n = heads->alike.n, shown = shown_heads(c, n);
+    const uint64_t n = a->n_kv_heads, shown = shown_heads(c, a);
     size_t room = 0;
     enum gqa_status st = GQA_OK;
 
     for (uint64_t pooled = 1; pooled <= n; pooled++)
-        room += n % pooled == 0;
+        room += gqa_attention_can_have(a, pooled);
     heads->choices = calloc(room + 1, sizeof *heads->choices);
     if (!heads->choices)
         return gqa_fail_nomem();
     for (uint64_t pooled = n; pooled > 0 && st == GQA_OK; pooled--) {
-        if (n % pooled != 0 ||
+        if (!gqa_attention_can_have(a, pooled) ||
             (!c->options->all && pooled != n && pooled != shown))
             continue;
         if (pooled == shown)
@@ -105,7 +110,7 @@ static enum gqa_status compare_with(void *ctx, size_t index,
         heads->scores =
             gqa_sharing_scores(c->network, a, heads->alike.likeness);
     if (st == GQA_OK && aligned)
-        st = add_choices(c, heads);
+        st = add_choices(c, a, heads);
     c->out->n_unaligned += !aligned;
     gqa_compared_heads_shrink(&heads->alike);
     if (st == GQA_ERR_FORMAT)
@@ -180,6 +185,7 @@ static enum gqa_status compare_by_tokens(struct comparing *c,
                                     .bar = bar};
     struct gqa_tokens tokens = {NULL, 0};
     const struct gqa_learn_heads_job job = {.learning = &learning,
+                                            .checkpoint = c->checkpoint,
                                             .tokens = &tokens,
                                             .wanted = wanted,
                                             .take = compare_with,
@@ -187,6 +193,8 @@ static enum gqa_status compare_by_tokens(struct comparing *c,
                                             .influence = influence};
     enum gqa_status st = gqa_learning_open(&learning);
 
+    if (st == GQA_ERR_UNSUPPORTED)
+        st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(c->checkpoint));
     if (st == GQA_OK)
         st = gqa_learning_all_tokens(&tokens, &learning);
     if (st == GQA_OK)
@@ -233,6 +241,17 @@ static enum gqa_status check_groups(const struct comparing *c)
     for (size_t i = 0; i < c->model->n_attentions; i++) {
         const struct gqa_attention *a = &c->model->attentions[i];
 
+        if (groups && groups < a->n_kv_heads &&
+            !gqa_layout_takes(a->layout, groups))
+            return gqa_fail(GQA_ERR_USAGE,
+                            "%s: the heads of the %s attention of layer "
+                            "%" PRIu64 " of the %s lie in %d blocks, and "
+                            "only multiples of that are possible, not "
+                            "--groups %" PRIu64,
+                            gqa_checkpoint_path(c->checkpoint),
+                            gqa_attention_kind_name(a->kind), a->layer,
+                            gqa_stack_name(a->stack), (int)GQA_HEAD_BLOCKS,
+                            groups);
         if (groups && groups < a->n_kv_heads && a->n_kv_heads % groups != 0)
             return gqa_fail(GQA_ERR_USAGE,
                             "%s: the %s attention of layer %" PRIu64

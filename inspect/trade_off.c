@@ -72,8 +72,9 @@ static enum gqa_status choose(struct gqa_trade_off *t,
     units = (uint64_t)(fmin(t->budget, 1) * n_units + 1e-9);
     if (units < fewest && budget > 0)
         return gqa_fail(GQA_ERR_USAGE,
-                        "--budget %.4g%% of the KV cache is less than one KV "
-                        "head for each attention takes: %.4g%%",
+                        "--budget %.4g%% of the KV cache is less than the "
+                        "fewest KV heads that each attention can have take: "
+                        "%.4g%%",
                         100 * budget, 100 * (double)fewest / n_units);
     if (units < fewest) {
         units = fewest;

@@ -25,7 +25,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 17
+#define GQA_BACKEND_ABI 18
 
 struct gqa_device;
 

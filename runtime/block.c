@@ -91,7 +91,7 @@ static enum gqa_status tap_attention(const struct gqa_pass *pass,
     const struct gqa_tapped tapped = {
         .point = point,
         .stack = a->heads->stack,
-        .layer = a->heads->layer,
+        .layer = pass->layer,
         .kind = a->heads->kind,
         .x = x,
         .width = point == GQA_TAP_MEMORY ? n->memory_width : n->d_model,
@@ -131,7 +131,7 @@ static enum gqa_status tap_heads(const struct gqa_pass *pass,
     const struct gqa_tapped tapped = {
         .point = point,
         .stack = a->heads->stack,
-        .layer = a->heads->layer,
+        .layer = pass->layer,
         .kind = a->heads->kind,
         .x = heads->x,
         .width = heads->width,
@@ -307,7 +307,7 @@ static enum gqa_status attend_summaries(const struct gqa_pass *pass,
     own.lse = room->lse;
     own.k = room->cache.k;
     own.v = room->cache.v;
-    own.bias = room->bias[a->heads->layer];
+    own.bias = room->bias[pass->layer];
     own.reach =
         gqa_summaries_reach(&a->summaries, gqa_session_reach(s, pass->stack));
     st = r->backend->attend(r->device, &own);
@@ -424,9 +424,12 @@ enum gqa_status gqa_block_keys(const struct gqa_pass *pass, const void *memory,
                                size_t layer)
 {
     const struct gqa_session *s = pass->session;
-    const enum gqa_status st = tap_attention(pass, a, GQA_TAP_MEMORY, memory);
+    struct gqa_pass here = *pass;
+    enum gqa_status st;
 
-    return st == GQA_OK ? make_keys(pass, a, memory, &s->cross[layer],
+    here.layer = layer;
+    st = tap_attention(&here, a, GQA_TAP_MEMORY, memory);
+    return st == GQA_OK ? make_keys(&here, a, memory, &s->cross[layer],
                                     s->encoder_capacity)
                         : st;
 }
@@ -501,9 +504,10 @@ static enum gqa_status take_normed(const struct gqa_pass *pass,
 
 /* --- Blocks --------------------------------------------------------------- */
 
-enum gqa_status gqa_block_run(const struct gqa_pass *pass,
-                              const struct gqa_block *block, size_t layer)
+static enum gqa_status run_block(const struct gqa_pass *pass,
+                                 const struct gqa_block *block)
 {
+    const size_t layer = pass->layer;
     const struct gqa_workspace *w = &pass->session->work;
     const uint64_t d = pass->session->runtime->network->d_model;
     const void *in = NULL, *ff_in = NULL;
@@ -535,4 +539,13 @@ enum gqa_status gqa_block_run(const struct gqa_pass *pass,
     return st == GQA_OK
                ? tap_block(pass, layer, GQA_TAP_AFTER, w->x, d, 0, pass->n_rows)
                : st;
+}
+
+enum gqa_status gqa_block_run(const struct gqa_pass *pass,
+                              const struct gqa_block *block, size_t layer)
+{
+    struct gqa_pass here = *pass;
+
+    here.layer = layer;
+    return run_block(&here, block);
 }

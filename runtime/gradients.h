@@ -23,6 +23,7 @@
 #include "runtime/ops.h"
 
 struct gqa_device;
+struct gqa_turn_op;
 
 /* attend(), backwards; the scores are made again and never stored. */
 struct gqa_attention_gradient {
@@ -39,6 +40,11 @@ struct gqa_attention_gradient {
      * key is (0). */
     void *d_k, *d_v;
     void *d_bias; /* wide [n_heads, 2 * reach - 1] */
+    /* Or NULL: what turn_back() is to be called with behind it, whose q and
+     * caches are these. A device that has both at once sets *turned, and what
+     * d_k and d_v hold then is not said. */
+    const struct gqa_turn_op *turn;
+    bool *turned;
 };
 
 /* Queries, keys and values of the current batch, between their projections and
@@ -144,6 +150,13 @@ struct gqa_gradient_ops {
      * caches, as store() puts them there. What k holds then is not said. */
     enum gqa_status (*turn)(struct gqa_device *device,
                             const struct gqa_turn_op *op);
+    /* x weight^T, whose rows op's q, k and v lie in, of the batch's rows of x,
+     * and turn() of that at once, where the device has that for such: *done
+     * says whether, and else nothing has been written. Of the rows turned
+     * queries alone are. NULL: linear() and turn() have to do. */
+    enum gqa_status (*project)(struct gqa_device *device, bool *done,
+                               const struct gqa_turn_op *op, const void *x,
+                               const struct gqa_weight *weight);
     /* And back: of d of what is turned, in place, and of d of caches to rows of
      * k and v. Those beyond n_tokens get 0. */
     enum gqa_status (*turn_back)(struct gqa_device *device,
@@ -178,12 +191,13 @@ struct gqa_gradient_ops {
                                      uint64_t inputs, const void *dy,
                                      uint64_t outputs, uint64_t n_rows,
                                      bool input_major);
-    /* activate(): gate is what x was before, up as it was. d_gate and d_up
-     * (NULL where up is) are set; d_gate may be dy. */
+    /* activate() of n_rows * width elements: gate is what x was before, up as
+     * it was. d_gate and d_up (NULL where up is) are set, rows d_width elements
+     * apart; d_gate may be dy where that is width. */
     enum gqa_status (*activate)(struct gqa_device *device, void *d_gate,
-                                void *d_up, const void *gate, const void *up,
-                                const void *dy, uint64_t n,
-                                enum gqa_activation activation);
+                                void *d_up, uint64_t d_width, const void *gate,
+                                const void *up, const void *dy, uint64_t n_rows,
+                                uint64_t width, enum gqa_activation activation);
     /* xielu(), of x as it was before: dx, which may be dy, is set. sums (device
      * float64 [2], or NULL) are added to: what the constants `positive` and
      * `negative` are to blame for. */

@@ -1,7 +1,7 @@
 /*
  * Parameters that lie one behind the other on a device, so that queries, keys
  * and values are one product: of one weight, whose outputs are those of all
- * three.
+ * three. Likewise gate and up of a feed-forward, on the way back.
  */
 #ifndef GQA_RUNTIME_JOINT_H
 #define GQA_RUNTIME_JOINT_H
@@ -31,6 +31,17 @@ void gqa_joint_heads(struct gqa_heads *q, struct gqa_heads *k,
 /* Outputs of all three. */
 uint64_t gqa_joint_outputs(const struct gqa_runtime *runtime,
                            const struct gqa_attention_block *attention);
+
+/* Whether gate and up of a feed-forward can be one: weights of their own, of
+ * one type and shape, outputs first, without biases. */
+bool gqa_joint_gated_may(const struct gqa_network *network,
+                         const struct gqa_feed_forward *ff);
+
+/* Whether they are, in this runtime: *weight [outputs of gate, then of up;
+ * inputs]. */
+bool gqa_joint_gated(struct gqa_weight *weight,
+                     const struct gqa_runtime *runtime,
+                     const struct gqa_feed_forward *ff);
 
 /*
  * behind[i]: the parameter that is to lie right behind i, or GQA_NO_PARAM;

@@ -62,20 +62,30 @@ static enum gqa_status embed_tokens(const struct gqa_runtime *r,
 {
     struct gqa_weight positions;
 
-    return stack->embedding_width
+    return stack->embedding_width && !stack->widened_behind
                ? embed_widened(r, stack, x, n_rows, room,
                                gqa_part_positions(r, stack, &positions))
                : embed_plain(r, stack, x,
                              gqa_runtime_weight(r, stack->embedding));
 }
 
+/* Of the rows that are summed. */
+static uint64_t summed_width(const struct gqa_runtime *r,
+                             const struct gqa_network_stack *stack)
+{
+    return stack->widened_behind ? stack->embedding_width : r->network->d_model;
+}
+
 static enum gqa_status norm_embedded(const struct gqa_runtime *r,
                                      const struct gqa_network_stack *stack,
                                      void *x, uint64_t n_rows)
 {
+    const struct gqa_norm_op op = gqa_runtime_norm(r, &stack->embedding_norm);
+
     return stack->embedding_norm.kind == GQA_NORM_NONE
                ? GQA_OK
-               : gqa_part_norm(r, x, x, n_rows, &stack->embedding_norm, false);
+               : r->backend->norm(r->device, x, x, n_rows,
+                                  summed_width(r, stack), &op, false);
 }
 
 enum gqa_status gqa_part_embed_from(const struct gqa_runtime *r,
@@ -110,7 +120,7 @@ enum gqa_status gqa_part_unembed(const struct gqa_runtime *r, void *out,
 
 /* Add the tokens' rows of a further table, or of positions. */
 static enum gqa_status add_embedded(const struct gqa_runtime *r, void *x,
-                                    void *room, uint64_t n_rows,
+                                    void *room, uint64_t n_rows, uint64_t width,
                                     const struct gqa_weight *table,
                                     double scale,
                                     const struct gqa_weight *positions)
@@ -118,34 +128,35 @@ static enum gqa_status add_embedded(const struct gqa_runtime *r, void *x,
     const enum gqa_status st =
         r->backend->embed(r->device, room, table, scale, positions);
 
-    return st == GQA_OK
-               ? r->backend->add_rows(r->device, x, room, r->network->d_model,
-                                      NULL, NULL, 1, n_rows)
-               : st;
+    return st == GQA_OK ? r->backend->add_rows(r->device, x, room, width, NULL,
+                                               NULL, 1, n_rows)
+                        : st;
 }
 
 /* The row of a table's first place. */
 static enum gqa_status add_place(const struct gqa_runtime *r, void *x,
-                                 void *room, uint64_t n_rows, size_t table)
+                                 void *room, uint64_t n_rows, uint64_t width,
+                                 size_t table)
 {
     struct gqa_weight row = *gqa_runtime_weight(r, table);
 
     row.rows = 1;
-    return add_embedded(r, x, room, n_rows, NULL, 1, &row);
+    return add_embedded(r, x, room, n_rows, width, NULL, 1, &row);
 }
 
 enum gqa_status gqa_part_embed_sum(const struct gqa_runtime *r,
                                    const struct gqa_network_stack *stack,
                                    void *x, uint64_t n_rows, void *room)
 {
+    const uint64_t width = summed_width(r, stack);
     enum gqa_status st = embed_tokens(r, stack, x, n_rows, room);
 
     for (size_t i = 0; i < stack->n_codes && st == GQA_OK; i++)
-        st = add_embedded(r, x, room, n_rows,
+        st = add_embedded(r, x, room, n_rows, width,
                           gqa_runtime_weight(r, stack->codes[i]),
                           stack->embedding_scale, NULL);
     for (size_t i = 0; i < stack->n_places && st == GQA_OK; i++)
-        st = add_place(r, x, room, n_rows, stack->places[i]);
+        st = add_place(r, x, room, n_rows, width, stack->places[i]);
     return st;
 }
 
@@ -154,14 +165,19 @@ enum gqa_status gqa_part_embed_whole(const struct gqa_runtime *r,
                                      void *x, void *room, uint64_t n_rows)
 {
     struct gqa_weight positions;
-    enum gqa_status st = gqa_part_embed_sum(r, stack, x, n_rows, room);
+    /* What is widened at the end is summed where there is room for it. */
+    void *const sum = stack->widened_behind ? room : x;
+    void *const other = stack->widened_behind ? x : room;
+    enum gqa_status st = gqa_part_embed_sum(r, stack, sum, n_rows, other);
 
     if (st == GQA_OK)
-        st = norm_embedded(r, stack, x, n_rows);
+        st = norm_embedded(r, stack, sum, n_rows);
     if (st == GQA_OK && stack->norm_first)
-        st = add_embedded(r, x, room, n_rows, NULL, 1,
+        st = add_embedded(r, x, room, n_rows, r->network->d_model, NULL, 1,
                           gqa_part_positions(r, stack, &positions));
-    return st;
+    return st == GQA_OK && stack->widened_behind
+               ? gqa_part_linear(r, x, room, n_rows, &stack->widened, NULL)
+               : st;
 }
 
 enum gqa_status gqa_part_norm(const struct gqa_runtime *r, void *out,

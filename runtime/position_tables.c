@@ -115,6 +115,8 @@ enum gqa_status gqa_position_bias(const struct gqa_runtime *r, void **out,
         return gqa_fail_nomem();
     if (a->slopes)
         gqa_slopes_spread(values, a->slopes, n_heads, reach);
+    else if (a->bias.table == GQA_NO_PARAM)
+        memset(values, 0, n * sizeof *values);
     else
         gqa_relative_bias_spread(values, &a->bias, r->tables[a->bias.table],
                                  n_heads, reach);
@@ -171,13 +173,14 @@ enum gqa_status gqa_position_sinusoids(const struct gqa_runtime *r,
 
 bool gqa_position_has_bias(const struct gqa_attention_block *a)
 {
-    return a->slopes || a->bias.table != GQA_NO_PARAM;
+    return a->slopes || a->bias.table != GQA_NO_PARAM || a->within > 0;
 }
 
 bool gqa_position_same_bias(const struct gqa_attention_block *a,
                             const struct gqa_attention_block *b)
 {
-    return a->slopes == b->slopes && a->bias.table == b->bias.table;
+    return a->slopes == b->slopes && a->bias.table == b->bias.table &&
+           a->within == b->within;
 }
 
 bool gqa_position_same_summary_bias(const struct gqa_attention_block *a,

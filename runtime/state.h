@@ -157,6 +157,7 @@ struct gqa_session {
 struct gqa_pass {
     struct gqa_session *session;
     const struct gqa_network_stack *stack;
+    size_t layer; /* the block that runs */
     struct gqa_batch batch;
     uint64_t n_rows;
     const struct gqa_step_output *output; /* or NULL */

@@ -243,15 +243,18 @@ json_t *gqa_run_recipe(const struct gqa_uptrain_options *o,
                        const struct gqa_pair *pair, const bool *trained,
                        const struct gqa_data *data,
                        const struct gqa_history *history,
-                       const struct gqa_device_info *device)
+                       const struct gqa_device_info *device, json_t *digests)
 {
     const struct gqa_checkpoint *source = pair->student.checkpoint;
-
-    return json_pack(
+    json_t *out = json_pack(
         "{s:s, s:o, s:s, s:s, s:b, s:o, s:o}", "tool",
         "gqa-uptrain " GQA_VERSION, "source",
         gqa_record_source(source, gqa_recorded_recipe(source)), "method",
         "uptrained", "dtype", "keep", "expanded", 0, "training",
         describe_training(o, settings, pair, trained, data, history, device),
         "attentions", describe_attentions(pair->student.model));
+
+    if (digests)
+        json_object_set_new(out, "digests", digests);
+    return out;
 }

@@ -14,12 +14,13 @@ json_t *gqa_run_what(const struct gqa_uptrain_options *options,
                      const struct gqa_pair *pair, const struct gqa_data *data,
                      const struct gqa_device_info *device);
 
-/* trained: [n_params of the student]. */
+/* trained: [n_params of the student]; digests: of those
+ * (gqa_output_digests()), which this takes. */
 json_t *gqa_run_recipe(const struct gqa_uptrain_options *options,
                        const struct gqa_settings *settings,
                        const struct gqa_pair *pair, const bool *trained,
                        const struct gqa_data *data,
                        const struct gqa_history *history,
-                       const struct gqa_device_info *device);
+                       const struct gqa_device_info *device, json_t *digests);
 
 #endif

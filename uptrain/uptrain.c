@@ -20,6 +20,7 @@
 #include "formats/families/remote_code.h"
 #include "formats/recorded.h"
 #include "formats/write/apart.h"
+#include "formats/write/digests.h"
 #include "runtime/values.h"
 #include "uptrain/by_layer.h"
 #include "uptrain/card.h"
@@ -366,28 +367,39 @@ static enum gqa_status finish(void *ctx,
 }
 
 static enum gqa_status write_weights(struct gqa_uptraining *u,
+                                     struct gqa_trained_weights *weights,
                                      struct gqa_output_options *out)
 {
-    struct gqa_trained_weights *weights = NULL;
-    const struct gqa_output_tensor *list;
     struct gqa_output_summary summary;
-    size_t n = 0;
-    enum gqa_status st = gqa_trained_weights_create(
-        &weights, &u->pair.student, u->trained, u->run.best,
-        gqa_wide_of(u->device.info.real), out->n_threads);
+    size_t n;
+    const struct gqa_output_tensor *list =
+        gqa_trained_weights_list(weights, &n);
 
-    if (st != GQA_OK)
-        return st;
-    list = gqa_trained_weights_list(weights, &n);
     gqa_progress_phase(u->run.bar, "writing", GQA_PROGRESS_BYTES);
     out->progress = gqa_progress_update;
     out->progress_ctx = u->run.bar;
     out->ready = finish;
     out->ready_ctx = u;
-    st = gqa_output_write(&summary, u->options->output, list, n,
-                          gqa_trained_weights_produce, weights, out);
-    gqa_trained_weights_free(weights);
-    return st;
+    return gqa_output_write(&summary, u->options->output, list, n,
+                            gqa_trained_weights_produce, weights, out);
+}
+
+/* Weights, and what the recipe has to say of those that were trained. */
+static enum gqa_status make_weights(struct gqa_trained_weights **weights,
+                                    json_t **digests, struct gqa_uptraining *u,
+                                    unsigned n_threads)
+{
+    size_t n;
+    enum gqa_status st = gqa_trained_weights_create(
+        weights, &u->pair.student, u->trained, u->run.best,
+        gqa_wide_of(u->device.info.real), n_threads);
+
+    *digests = NULL;
+    return st == GQA_OK ? gqa_output_digests(
+                              digests, gqa_trained_weights_list(*weights, &n),
+                              u->trained, u->pair.student.model->n_params,
+                              gqa_trained_weights_produce, *weights, n_threads)
+                        : st;
 }
 
 static enum gqa_status write_output(struct gqa_uptraining *u)
@@ -395,8 +407,12 @@ static enum gqa_status write_output(struct gqa_uptraining *u)
     const struct gqa_uptrain_options *o = u->options;
     const struct gqa_checkpoint *source = u->pair.student.checkpoint;
     struct gqa_output_options out = output_options(u);
-    json_t *recipe = gqa_run_recipe(o, &u->settings, &u->pair, u->trained,
-                                    u->data, &u->run.history, &u->device.info);
+    struct gqa_trained_weights *weights = NULL;
+    json_t *digests;
+    enum gqa_status st = make_weights(&weights, &digests, u, out.n_threads);
+    json_t *recipe =
+        gqa_run_recipe(o, &u->settings, &u->pair, u->trained, u->data,
+                       &u->run.history, &u->device.info, digests);
     json_t *metadata =
         o->writer->is_folder
             ? gqa_record_shards(source, recipe)
@@ -405,8 +421,9 @@ static enum gqa_status write_output(struct gqa_uptraining *u)
                                   recipe);
     char *card = NULL;
     struct gqa_module module = {.text = NULL};
-    enum gqa_status st = gqa_json_check();
 
+    if (st == GQA_OK)
+        st = gqa_json_check();
     if (st == GQA_OK && o->remote_code) {
         st = gqa_conversion_module(&module, u->pair.student.model);
         out.module_name = module.name;
@@ -417,7 +434,8 @@ static enum gqa_status write_output(struct gqa_uptraining *u)
     out.card = card;
     out.metadata = metadata;
     if (st == GQA_OK)
-        st = write_weights(u, &out);
+        st = write_weights(u, weights, &out);
+    gqa_trained_weights_free(weights);
     free(module.text);
     free(card);
     json_decref(metadata);

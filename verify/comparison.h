@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "verify/digests.h"
 #include "verify/heads_check.h"
 #include "verify/norm_check.h"
 #include "verify/pairing.h"
@@ -21,6 +22,7 @@ struct gqa_comparison {
     bool *is_kv;              /* [n_params] of converted */
     bool *is_trained; /* [n_params]: by the recipe, which tells no values */
     struct gqa_finding *params;    /* [n_params]: unchanged ones */
+    struct gqa_digested *digested; /* [n_params] */
     struct gqa_measure *measures;  /* [n_params]; --trained */
     bool *changed;                 /* [n_params]: values that were rounded */
     struct gqa_heads_check *heads; /* [n_attentions] */

@@ -147,17 +147,18 @@ static const char *stated_dtype(const char **key, const json_t *config)
                : text;
 }
 
-/* It may say another than the original does, but only what the tensors are. */
+/* It may say another than the original does, but only what the tensors are.
+ * before, after: the two configurations. */
 static void check_dtype(struct finding *f, const struct gqa_subject *subject,
-                        const struct gqa_subject *original)
+                        const json_t *before, const json_t *after)
 {
     static const char *const names[] = {[GQA_F32] = "float32",
                                         [GQA_BF16] = "bfloat16",
                                         [GQA_F16] = "float16",
                                         [GQA_F64] = "float64"};
     const char *key, *other;
-    const char *was = stated_dtype(&other, raw_config(original));
-    const char *is = stated_dtype(&key, raw_config(subject));
+    const char *was = stated_dtype(&other, before);
+    const char *is = stated_dtype(&key, after);
     const char *fact = names[most_common_float(subject->checkpoint)];
     json_t *difference;
     char clause[256];
@@ -240,6 +241,61 @@ static json_t *expected_config(const struct gqa_subject *subject,
     return config;
 }
 
+/* What is said beside the language model that both hold. */
+static enum gqa_status compare_beside(struct finding *f,
+                                      const struct gqa_subject *subject,
+                                      const struct other *other,
+                                      const struct gqa_nested *nested,
+                                      const json_t *whole,
+                                      struct gqa_meaning_view views[2])
+{
+    const json_t *own = gqa_checkpoint_config(subject->checkpoint);
+    json_t *first = NULL;
+    json_t *second = NULL;
+    enum gqa_status st = gqa_meaning_beside(&first, nested, whole, &views[0]);
+
+    if (st == GQA_OK)
+        st = gqa_meaning_beside(&second, nested, own, &views[1]);
+    if (st == GQA_OK)
+        st = compare(f, other, first, second);
+    json_decref(first);
+    json_decref(second);
+    return st;
+}
+
+/* Whether both hold a language model, and say of what. */
+static const struct gqa_nested *nested_in_both(
+    const struct gqa_subject *subject, const json_t *whole)
+{
+    const struct gqa_nested *nested =
+        subject->model ? gqa_model_nested(subject->model) : NULL;
+
+    return nested && json_object_get(whole, nested->config) ? nested : NULL;
+}
+
+static enum gqa_status compare_wholes(struct finding *f,
+                                      const struct gqa_subject *subject,
+                                      const struct gqa_subject *original,
+                                      const struct other *other,
+                                      json_t *generation[2])
+{
+    json_t *whole = json_deep_copy(gqa_model_whole_config(original->model));
+    const struct gqa_nested *nested = nested_in_both(subject, whole);
+    struct gqa_meaning_view views[2] = {{.generation = generation[0]},
+                                        {.generation = generation[1]}};
+    enum gqa_status st = GQA_OK;
+
+    if (nested && original->model->within) {
+        if (has_module(subject))
+            gqa_remote_code_supersede(whole);
+        st = compare_beside(f, subject, other, nested, whole, views);
+        check_dtype(f, subject, whole,
+                    gqa_checkpoint_config(subject->checkpoint));
+    }
+    json_decref(whole);
+    return st;
+}
+
 static enum gqa_status compare_original(struct finding *f,
                                         const struct gqa_subject *subject,
                                         const struct gqa_subject *original)
@@ -248,6 +304,8 @@ static enum gqa_status compare_original(struct finding *f,
     const bool alike = is_hugging_face(raw_config(original)) &&
                        is_hugging_face(raw_config(subject));
     const bool freed = freed_pairs(subject->recipe) != NULL;
+    const bool are_folders = gqa_checkpoint_is_folder(original->checkpoint) &&
+                             gqa_checkpoint_is_folder(subject->checkpoint);
     const struct other other = {
         "original",
         {freed ? "the original or its recipe" : "the original", "here"}};
@@ -262,16 +320,20 @@ static enum gqa_status compare_original(struct finding *f,
     if (st == GQA_OK)
         st = find_generation(&generation[1], subject);
     view.generation = generation[0];
+    view.no_generation = are_folders && !generation[0];
     if (st == GQA_OK)
         st = gqa_meaning_create(&first, a->family, expected, &view);
     view.generation = generation[1];
+    view.no_generation = are_folders && !generation[1];
     if (st == GQA_OK)
         st = gqa_meaning_create(&second, a->family,
                                 b ? b->config : raw_config(subject), &view);
     if (st == GQA_OK)
         st = compare(f, &other, first, second);
     if (st == GQA_OK && alike)
-        check_dtype(f, subject, original);
+        st = compare_wholes(f, subject, original, &other, generation);
+    if (st == GQA_OK && alike)
+        check_dtype(f, subject, raw_config(original), raw_config(subject));
     json_decref(expected);
     json_decref(first);
     json_decref(second);
@@ -453,7 +515,7 @@ static enum gqa_status check_loaders(struct finding *f,
 
 /* --- Inside and beside --------------------------------------------------- */
 
-/* other: a configuration that holds for the same tensors. */
+/* other: the whole of a configuration that holds for the same tensors. */
 static enum gqa_status compare_other(struct finding *f,
                                      const struct gqa_subject *subject,
                                      const json_t *other, const char *path)
@@ -464,12 +526,18 @@ static enum gqa_status compare_other(struct finding *f,
     const struct other beside = {"beside", {path, "inside the file"}};
     json_t *first = NULL;
     json_t *second = NULL;
-    enum gqa_status st = gqa_meaning_create(&first, m->family, other, &view);
+    const struct gqa_nested *nested = nested_in_both(subject, other);
+    struct gqa_meaning_view views[2] = {view, view};
+    enum gqa_status st = gqa_meaning_create(
+        &first, m->family, nested ? gqa_model_config_in(m, other) : other,
+        &view);
 
     if (st == GQA_OK)
         st = gqa_meaning_create(&second, m->family, raw_config(subject), &view);
     if (st == GQA_OK)
         st = compare(f, &beside, first, second);
+    if (st == GQA_OK && nested)
+        st = compare_beside(f, subject, &beside, nested, other, views);
     json_decref(first);
     json_decref(second);
     return st;

@@ -50,12 +50,17 @@ static bool is_embedding_of_stack(const char *name)
 static enum gqa_status is_shared(bool *shared, const struct gqa_model *without,
                                  const char *name)
 {
+    struct gqa_tied tied;
+    enum gqa_status st;
+
     *shared = false;
-    if (gqa_name_is_unembedding(without, name))
-        return gqa_setting_flag(shared, &without->family->logits.tied,
-                                without->config);
-    *shared = is_embedding_of_stack(name);
-    return GQA_OK;
+    if (!gqa_name_is_unembedding(without, name)) {
+        *shared = is_embedding_of_stack(name);
+        return GQA_OK;
+    }
+    st = gqa_model_tied(&tied, without);
+    *shared = st == GQA_OK && tied.in_4 && tied.in_5;
+    return st;
 }
 
 /* Whether parameter i, which the other side lacks, is a copy of the

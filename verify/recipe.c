@@ -104,29 +104,39 @@ static void take_trainings(struct gqa_recipe *r, struct chain *chain,
     for (size_t i = start; i < chain->n; i++) {
         const json_t *training = json_object_get(chain->items[i], "training");
         const json_t *trained = json_object_get(training, "trained");
+        const json_t *digests = json_object_get(chain->items[i], "digests");
 
         if (!training) {
             chain->items[n] = chain->items[i];
             chain->numbers[n++] = chain->numbers[i];
-            continue;
-        }
-        if (!json_is_array(trained))
+        } else if (!json_is_array(trained)) {
             gqa_note(&r->finding, "it does not say what was trained");
-        r->trained[r->n_trainings++] = trained;
+        }
+        r->n_trainings += training != NULL;
+        r->recorded[r->n_recorded++] =
+            (struct gqa_recorded){digests, trained, n - start};
     }
     chain->n = n;
 }
 
+bool gqa_recorded_is_trained(const struct gqa_recorded *recorded,
+                             const char *param)
+{
+    for (size_t k = 0; k < json_array_size(recorded->trained); k++) {
+        const char *name =
+            json_string_value(json_array_get(recorded->trained, k));
+
+        if (name && strcmp(name, param) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool gqa_recipe_is_trained(const struct gqa_recipe *r, const char *param)
 {
-    for (size_t i = 0; i < r->n_trainings; i++)
-        for (size_t k = 0; k < json_array_size(r->trained[i]); k++) {
-            const char *name =
-                json_string_value(json_array_get(r->trained[i], k));
-
-            if (name && strcmp(name, param) == 0)
-                return true;
-        }
+    for (size_t i = 0; i < r->n_recorded; i++)
+        if (gqa_recorded_is_trained(&r->recorded[i], param))
+            return true;
     return false;
 }
 
@@ -357,6 +367,8 @@ static void read_all(struct gqa_recipe *r, const struct chain *chain,
         if (n != b->n_attentions)
             gqa_note(&r->finding, "it lists %zu attentions, the model has %zu",
                      n, b->n_attentions);
+        r->keeps[i] = (struct gqa_recorded_dtype){said[i].step.keeps_dtype,
+                                                  said[i].step.dtype};
         if (!said[i].step.keeps_dtype)
             r->dtypes[r->n_dtypes++] = said[i].step.dtype;
     }

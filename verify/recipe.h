@@ -9,6 +9,19 @@
 #include "verify/recompute.h"
 #include "verify/subject.h"
 
+/* A step since the original, of conversion or of training. */
+struct gqa_recorded {
+    const json_t *digests; /* by name: of what it fitted or trained; or NULL */
+    const json_t *trained; /* names; NULL: it trained none */
+    size_t n_before;       /* conversions up to it, itself among them */
+};
+
+/* What a conversion did with types of floats. */
+struct gqa_recorded_dtype {
+    bool keeps_dtype;
+    enum gqa_dtype dtype;
+};
+
 struct gqa_recipe {
     size_t n_before;             /* conversions up to the original */
     size_t n_steps;              /* since then; may be 0 */
@@ -27,10 +40,11 @@ struct gqa_recipe {
     size_t n_dtypes;
     /* Of RoPE's frequencies, by the last that changed them; NULL: none. */
     const json_t *divisors;
-    /* Of the steps since the original that trained weights: lists of names,
-     * lent. They are none of `steps`. */
-    const json_t *trained[GQA_MAX_STEPS];
-    size_t n_trainings;
+    /* All steps since the original, in turn, lent; those that trained weights
+     * are none of `steps`. */
+    struct gqa_recorded recorded[GQA_MAX_STEPS];
+    size_t n_recorded, n_trainings;
+    struct gqa_recorded_dtype keeps[GQA_MAX_STEPS]; /* [n_steps] */
     struct gqa_finding finding, remark;
 };
 
@@ -48,6 +62,9 @@ void gqa_recipe_free(struct gqa_recipe *recipe);
 
 /* Whether a parameter was trained since the original. */
 bool gqa_recipe_is_trained(const struct gqa_recipe *recipe, const char *param);
+
+bool gqa_recorded_is_trained(const struct gqa_recorded *recorded,
+                             const char *param);
 
 /* What attention `i` must be: its steps, less those that change nothing. */
 struct gqa_hypothesis gqa_recipe_hypothesis(const struct gqa_recipe *recipe,

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/workers.h"
 #include "formats/families/family.h"
+#include "formats/formats.h"
 #include "verify/comparison.h"
 #include "verify/kept_transforms.h"
 #include "verify/mistakes.h"
@@ -94,12 +95,37 @@ static void check_shapes(struct gqa_comparison *c)
     }
 }
 
+static bool is_gguf(const struct gqa_subject *s)
+{
+    return gqa_checkpoint_n_sources(s->checkpoint) > 0 &&
+           gqa_checkpoint_source(s->checkpoint, 0)->format == &gqa_format_gguf;
+}
+
 /* Norms that are times 1 + weight stand as that in GGUF files, in float32. */
 static bool may_have_one_more(const struct gqa_comparison *c,
                               const struct gqa_param *to)
 {
     return c->converted->model->family->norm.one_plus && to->rank == 1 &&
            to->dtype == GQA_F32;
+}
+
+/* The values that --trained is for are not those that were written. */
+static enum gqa_status check_digest(struct gqa_comparison *c, size_t i)
+{
+    const struct gqa_param *to = &c->converted->model->params[i];
+
+    if (!c->converted->recipe || c->options.trained)
+        return GQA_OK;
+    return gqa_digest_check(&c->digested[i],
+                            &(const struct gqa_digest_pair){
+                                .original = c->original,
+                                .converted = c->converted,
+                                .pairing = &c->pairing,
+                                .recipe = &c->recipe,
+                                .param = i,
+                                .follows = c->follows[i] != GQA_FOLLOWS_NONE,
+                                .may_have_one_more = may_have_one_more(c, to) &&
+                                                     is_gguf(c->converted)});
 }
 
 static enum gqa_status check_param(struct gqa_comparison *c, size_t i,
@@ -158,6 +184,14 @@ static enum gqa_status check_param(struct gqa_comparison *c, size_t i,
     return GQA_OK;
 }
 
+static enum gqa_status check_tensor(struct gqa_comparison *c, size_t i,
+                                    struct gqa_recompute *recompute)
+{
+    const enum gqa_status st = check_digest(c, i);
+
+    return st == GQA_OK ? check_param(c, i, recompute) : st;
+}
+
 static enum gqa_status check_aligned(struct gqa_comparison *c, size_t i)
 {
     const struct gqa_attention *a = &c->converted->model->attentions[i];
@@ -214,7 +248,7 @@ static enum gqa_status work(void *ctx, unsigned worker)
 
         if (i >= n)
             break;
-        st = i >= n_attentions ? check_param(c, i - n_attentions, recompute)
+        st = i >= n_attentions ? check_tensor(c, i - n_attentions, recompute)
                                : check_heads(c, i, recompute);
     }
     if (st != GQA_OK) /* the others need not go on */
@@ -318,6 +352,7 @@ static bool allocate(struct gqa_comparison *c)
 
     c->is_kv = calloc(n_params, sizeof *c->is_kv);
     c->params = calloc(n_params, sizeof *c->params);
+    c->digested = calloc(n_params, sizeof *c->digested);
     c->measures = calloc(n_params, sizeof *c->measures);
     c->changed = calloc(n_params, sizeof *c->changed);
     c->is_turned = calloc(n_params, sizeof *c->is_turned);
@@ -327,9 +362,9 @@ static bool allocate(struct gqa_comparison *c)
     c->norms = calloc(n_attentions, sizeof *c->norms);
     c->replayed = calloc(n_attentions, sizeof *c->replayed);
     c->follows = calloc(n_params, sizeof *c->follows);
-    return c->follows && c->replayed && c->is_kv && c->is_turned &&
-           c->is_trained && c->params && c->measures && c->changed &&
-           c->heads && c->moved && c->norms;
+    return c->digested && c->follows && c->replayed && c->is_kv &&
+           c->is_turned && c->is_trained && c->params && c->measures &&
+           c->changed && c->heads && c->moved && c->norms;
 }
 
 static void clear(struct gqa_comparison *c)
@@ -340,6 +375,7 @@ static void clear(struct gqa_comparison *c)
     free(c->is_turned);
     free(c->is_trained);
     free(c->params);
+    free(c->digested);
     free(c->measures);
     free(c->changed);
     free(c->heads);

@@ -38,8 +38,33 @@ static void say_recipe(char *figure, size_t size, const struct gqa_recipe *r)
         snprintf(figure, size, "%s%s", r->method ? r->method : "", trained);
 }
 
+/* What was fitted or trained, as far as the recipe has digests of it. */
+static void tell_digests(struct gqa_finding *finding,
+                         struct gqa_finding *remark,
+                         const struct gqa_comparison *c)
+{
+    size_t n[GQA_DIGEST_UNTOLD + 1] = {0};
+
+    for (size_t i = 0; i < c->converted->model->n_params; i++) {
+        n[c->digested[i].verdict]++;
+        if (c->digested[i].finding.text[0])
+            gqa_note(finding, "%s", c->digested[i].finding.text);
+    }
+    if (n[GQA_DIGEST_RIGHT] > 0)
+        gqa_note_more(remark,
+                      "%zu tensors that were fitted or trained are what was "
+                      "written, by their SHA-256",
+                      n[GQA_DIGEST_RIGHT]);
+    if (n[GQA_DIGEST_UNTOLD] > 0)
+        gqa_note_more(remark,
+                      "of %zu tensors that were fitted or trained it cannot be "
+                      "told whether they are what was written: they were "
+                      "changed since, or have a type that does not hold it",
+                      n[GQA_DIGEST_UNTOLD]);
+}
+
 static enum gqa_status add_recipe(struct gqa_report *report,
-                                  const struct gqa_comparison *c)
+                                  struct gqa_comparison *c)
 {
     struct gqa_check check = {
         .group = GQA_CHECK_WEIGHTS, .name = "recipe", .verdict = GQA_SKIPPED};
@@ -47,6 +72,7 @@ static enum gqa_status add_recipe(struct gqa_report *report,
 
     if (c->converted->recipe) {
         say_recipe(figure, sizeof figure, &c->recipe);
+        tell_digests(&c->recipe.finding, &c->recipe.remark, c);
         return add(report, "recipe", &c->recipe.finding, &c->recipe.remark,
                    figure, NULL, 0);
     }

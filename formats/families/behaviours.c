@@ -63,15 +63,18 @@ static enum gqa_status read_type(bool *slides, const json_t *config,
 
 /* All but each of a number, unless layer_types says it of each. */
 static enum gqa_status pattern_slides(bool *out, const json_t *config,
-                                      const struct gqa_setting *setting,
+                                      const struct gqa_behaviours *behaviours,
                                       size_t layer)
 {
+    const size_t place =
+        behaviours->sliding_layers == GQA_SLIDING_BUT_FIRST ? layer : layer + 1;
     uint64_t pattern = 0;
-    const enum gqa_status st = gqa_setting_count(&pattern, setting, config);
+    const enum gqa_status st =
+        gqa_setting_count(&pattern, &behaviours->sliding_pattern, config);
 
     if (st != GQA_OK || pattern == 0 || has_types(config))
         return st != GQA_OK ? st : read_type(out, config, layer);
-    *out = (layer + 1) % pattern != 0;
+    *out = place % pattern != 0;
     return GQA_OK;
 }
 
@@ -197,7 +200,8 @@ enum gqa_status gqa_layer_slides(bool *out,
     case GQA_SLIDING_GPT_NEO:
         return gpt_neo_slides(out, config, layer);
     case GQA_SLIDING_LAYER_TYPES:
-        return pattern_slides(out, config, &behaviours->sliding_pattern, layer);
+    case GQA_SLIDING_BUT_FIRST:
+        return pattern_slides(out, config, behaviours, layer);
     default:
         return GQA_OK;
     }
@@ -377,6 +381,33 @@ bool gqa_behaviours_read(const struct gqa_behaviours *behaviours,
             strcmp(key, "no_rope_layers") == 0) ||
            gqa_settings_read(behaviours->sliding_pattern.json, key) ||
            gqa_settings_read(behaviours->dense_layers.json, key);
+}
+
+/* --- Inputs that are attended to as a whole --------------------------------
+ */
+
+/* Two global blocks, three that slide, and twice those that are drawn. */
+static enum gqa_status bigbird_whole(uint64_t *most, const json_t *config)
+{
+    const char *type =
+        json_string_value(json_object_get(config, "attention_type"));
+    uint64_t n_random = 3, size = 64;
+    enum gqa_status st;
+
+    if (type && strcmp(type, "original_full") == 0)
+        return GQA_OK;
+    st = gqa_config_natural(&n_random, config, "num_random_blocks");
+    if (st == GQA_OK)
+        st = gqa_config_natural(&size, config, "block_size");
+    if (st == GQA_OK)
+        *most = (5 + 2 * n_random) * size;
+    return st;
+}
+
+enum gqa_status gqa_longest_whole(uint64_t *most, enum gqa_whole_attention kind,
+                                  const json_t *config)
+{
+    return kind == GQA_WHOLE_BIGBIRD ? bigbird_whole(most, config) : GQA_OK;
 }
 
 /* --- Scale of scores

@@ -26,6 +26,7 @@ enum gqa_sliding_layers {
     GQA_SLIDING_MAX_WINDOW_LAYERS, /* as QWEN2, whatever the flag is */
     GQA_SLIDING_LAYER_TYPES,
     GQA_SLIDING_GPT_NEO,
+    GQA_SLIDING_BUT_FIRST, /* layer_types, or all but the first of each */
 };
 
 /* behaviours.rope_layers: which layers rotate queries and keys. */
@@ -65,12 +66,21 @@ enum gqa_expert_layers {
     GQA_EXPERT_LAYERS_TYPES,     /* mlp_layer_types, or without it BEHIND */
 };
 
+/* behaviours.whole_attention: which inputs an encoder attends to as a whole;
+ * longer ones are computed otherwise, and not run. */
+enum gqa_whole_attention {
+    GQA_WHOLE_ALWAYS,
+    GQA_WHOLE_BIGBIRD, /* attention_type, block_size, num_random_blocks */
+};
+
 struct gqa_behaviours {
+    enum gqa_whole_attention whole_attention;
     enum gqa_expert_layers expert_layers;
     struct gqa_setting dense_layers; /* how many; nothing: none */
     enum gqa_sliding_layers sliding_layers;
     /* GQA_SLIDING_LAYER_TYPES, without a list: all layers slide but each of
-     * this number; nothing: the list is needed. */
+     * this number, the last of so many (BUT_FIRST: the first); nothing: the
+     * list is needed. */
     struct gqa_setting sliding_pattern;
     /* GQA_SLIDING_QWEN2 and _MOE, without a list and without
      * max_window_layers, what that is. */
@@ -103,6 +113,12 @@ enum gqa_status gqa_layer_has_experts(bool *out,
                                       size_t layer);
 
 /* Whether what is asked for reads that key of a configuration. */
+/* *most: tokens of the longest input that is attended to as a whole; as it was
+ * where any is. Errors GQA_ERR_FORMAT. */
+GQA_MUST_USE
+enum gqa_status gqa_longest_whole(uint64_t *most, enum gqa_whole_attention kind,
+                                  const json_t *config);
+
 bool gqa_behaviours_read(const struct gqa_behaviours *behaviours,
                          const char *key);
 

@@ -179,6 +179,12 @@ static enum gqa_status check_embedding(const struct gqa_family *f,
         return FAIL(f, "embedding", "width", NULL, NULL,
                     "is not the stream's, which needs 'embedding.widened' and "
                     "'logits.narrowed', or neither");
+    if (f->embedding.table.json)
+        return FAIL(f, "embedding", "table", NULL, NULL,
+                    "is of one stack; 'names.embedding' is of all");
+    if (f->embedding.widened_behind && (f->embedding.widened || e->norm_first))
+        return FAIL(f, "embedding", "widened_behind", NULL, NULL,
+                    "goes with neither 'widened' nor 'norm_first'");
     if (e->positions_behind.json && e->position_offset)
         return FAIL(f, "embedding", "positions_behind", NULL, NULL,
                     "stands in place of 'position_offset', which is there");
@@ -200,10 +206,11 @@ static enum gqa_status check_norm(const struct gqa_family *f,
     const struct gqa_place bias = {place, "bias", 0};
     const struct gqa_place one_plus = {place, "one_plus", 0};
 
-    if (norm->kind == GQA_NORM_RMS && norm->bias != GQA_PART_ABSENT)
+    if (norm->kind == GQA_NORM_RMS && norm->bias.json &&
+        !is_literal(&norm->bias, false))
         return gqa_description_fail(f->description, &bias,
                                     "an RMS norm has no bias");
-    if (norm->one_plus && norm->weight == GQA_PART_ABSENT)
+    if (norm->one_plus && is_literal(&norm->weight, false))
         return gqa_description_fail(f->description, &one_plus,
                                     "has no weight to add 1 to");
     return GQA_OK;
@@ -268,10 +275,19 @@ static enum gqa_status check_attention(const struct gqa_family *f,
     if (a->kind == GQA_ATTENTION_SELF && a->when.json)
         return FAIL(f, "stacks", stack, kind, "when",
                     "a layer always has its self-attention");
-    if (a->within.json && (a->stack != GQA_STACK_ENCODER || !a->positions ||
-                           f->positions.scheme != GQA_POSITION_RELATIVE_BIAS))
-        return FAIL(f, "stacks", stack, kind, "within",
-                    "it is for encoders with a bias by distance");
+    if ((a->within.json || a->span.json || a->causal) &&
+        (a->stack != GQA_STACK_ENCODER || a->kind != GQA_ATTENTION_SELF))
+        return FAIL(f, "stacks", stack, kind,
+                    a->within.json ? "within"
+                    : a->span.json ? "span"
+                                   : "causal",
+                    "it is for encoders");
+    if (a->within.json && a->span.json)
+        return FAIL(f, "stacks", stack, kind, "span",
+                    "says what is seen, and 'within' does too");
+    if (a->first_unnormed && !a->norms.norm.json)
+        return FAIL(f, "stacks", stack, kind, "first_unnormed",
+                    "there is no 'norm' that other layers could have");
     if (a->summaries.given &&
         (a->stack != GQA_STACK_ENCODER || a->kind != GQA_ATTENTION_SELF ||
          !a->positions || f->positions.scheme != GQA_POSITION_RELATIVE_BIAS))

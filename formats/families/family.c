@@ -17,6 +17,38 @@ enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias)
     return json_is_true(bias->json) ? GQA_PART_PRESENT : GQA_PART_ABSENT;
 }
 
+static enum gqa_status norm_part(enum gqa_part_presence *out,
+                                 const struct gqa_setting *part,
+                                 enum gqa_part_presence otherwise,
+                                 const json_t *config)
+{
+    const json_t *value = NULL;
+    enum gqa_status st = GQA_OK;
+
+    *out = part->json ? GQA_PART_OPTIONAL : otherwise;
+    if (config || !gqa_is_setting(part->json))
+        st = gqa_setting_get(&value, NULL, part, config);
+    if (st == GQA_OK && json_is_boolean(value))
+        *out = json_is_true(value) ? GQA_PART_PRESENT : GQA_PART_ABSENT;
+    return st;
+}
+
+enum gqa_status gqa_norm_parts(enum gqa_part_presence *weight,
+                               enum gqa_part_presence *bias,
+                               const struct gqa_norm_rule *rule,
+                               const json_t *config)
+{
+    const enum gqa_status st =
+        norm_part(weight, &rule->weight, GQA_PART_PRESENT, config);
+
+    return st == GQA_OK
+               ? norm_part(bias, &rule->bias,
+                           rule->kind == GQA_NORM_LAYER ? GQA_PART_PRESENT
+                                                        : GQA_PART_ABSENT,
+                           config)
+               : st;
+}
+
 bool gqa_gate_is_fused(const struct gqa_feed_forward_rule *rule)
 {
     return rule->gate && rule->up && strcmp(rule->gate, rule->up) == 0;
@@ -31,6 +63,29 @@ bool gqa_family_is_encoder_decoder(const struct gqa_family *family)
 {
     return family->stacks[GQA_STACK_ENCODER].given &&
            family->stacks[GQA_STACK_DECODER].given;
+}
+
+const char *gqa_embedding_of(const struct gqa_family *family,
+                             enum gqa_stack stack, const json_t *config)
+{
+    const char *own = NULL;
+
+    /* What is no text there is told of by who takes it. */
+    return gqa_setting_text(&own, &family->stacks[stack].embedding.table,
+                            config) == GQA_OK &&
+                   own
+               ? own
+               : family->names.embedding;
+}
+
+const char *gqa_written_embedding(const struct gqa_family *family,
+                                  const json_t *config)
+{
+    return gqa_embedding_of(family,
+                            family->stacks[GQA_STACK_DECODER].given
+                                ? GQA_STACK_DECODER
+                                : GQA_STACK_ENCODER,
+                            config);
 }
 
 static bool is_same(const json_t *a, const json_t *b)

@@ -22,11 +22,14 @@ struct gqa_config_keys {
     gqa_texts n_heads, n_kv_heads, head_dim, d_model, d_ff;
     /* In place of n_kv_heads, where words say their number (kv_said.h). */
     struct gqa_setting n_kv_heads_by;
+    /* Read besides where those words say as many as there are query heads. */
+    const char *n_kv_heads_also;
     /* decoder: of an encoder-decoder, where it says another number */
     gqa_texts n_decoder_heads, decoder_d_ff;
     gqa_texts expert_d_ff; /* where experts have a key of their own */
     gqa_texts n_layers, n_decoder_layers;
     uint64_t d_ff_per_d_model; /* times d_model where d_ff says nothing, or 0 */
+    const char *d_ff_times; /* the key that says how many times d_model it is */
     gqa_texts vocab_size, max_positions;
     gqa_texts start_token, end_token, pad_token;
     /* For comparing configurations: what keys stand for where they are not
@@ -37,6 +40,11 @@ struct gqa_config_keys {
     const json_t *overwritten;
     gqa_texts unread;
     gqa_texts more_layers; /* layers behind the last that predict more tokens */
+    /* What keys say together that elsewhere decide nothing; settings. */
+    const json_t *decides;
+    /* Keys that loaders have nothing in place of, and those that they have
+     * nothing in place of a null of. */
+    gqa_texts needed, not_null;
 };
 
 struct gqa_family_names {
@@ -57,11 +65,12 @@ enum gqa_part_presence { GQA_PART_ABSENT, GQA_PART_PRESENT, GQA_PART_OPTIONAL };
 struct gqa_norm_rule {
     enum gqa_norm_kind kind;
     struct gqa_setting eps;
-    enum gqa_part_presence weight, bias;
-    bool one_plus; /* times 1 + weight */
+    struct gqa_setting weight, bias; /* gqa_norm_parts() reads them */
+    bool one_plus;                   /* times 1 + weight */
 };
 
 struct gqa_embedding_rule {
+    struct gqa_setting table; /* of a stack: module in place of the family's */
     struct gqa_setting scale, norm;
     bool norm_first;          /* before positions are added */
     const char *positions;    /* learned ones, or sinusoids that are stored */
@@ -74,6 +83,7 @@ struct gqa_embedding_rule {
      * makes the stream of its rows. */
     struct gqa_setting width;
     const char *widened;
+    const char *widened_behind; /* the same of the sum, normed; with a bias */
 };
 
 struct gqa_position_rule {
@@ -144,7 +154,9 @@ struct gqa_attention_rule {
     const char *output_bias;
     struct gqa_setting scale, scale_rsqrt; /* one of them */
     struct gqa_setting window, soft_cap, clip;
-    struct gqa_setting within;           /* of an encoder */
+    struct gqa_setting within, span;     /* of an encoder */
+    bool causal;                         /* the same */
+    bool first_unnormed;                 /* layer 0 has no `norm` */
     struct gqa_summaries_rule summaries; /* the same */
     struct gqa_sublayer_norms norms;
     struct gqa_head_norms_rule head_norms;
@@ -217,7 +229,8 @@ struct gqa_stack_rule {
     enum gqa_stack_input input;
     struct gqa_frames_rule frames;
     struct gqa_codes_rule codes;
-    const char *layers;                  /* pattern */
+    const char *layers;       /* pattern */
+    struct gqa_setting times; /* all of them run, one round after another */
     struct gqa_embedding_rule embedding; /* the family's but where it differs */
     struct gqa_attention_rule self, cross;
     struct gqa_feed_forward_rule feed_forward;
@@ -307,12 +320,28 @@ void gqa_family_free(struct gqa_family *family);
 /* What descriptions call a layout: "fused-qkv". */
 const char *gqa_described_layout(enum gqa_head_layout layout);
 
+/* Whether norms have a weight and a bias; where the rule says nothing, all have
+ * the one and layer norms the other. config NULL: what it decides is optional.
+ * Errors as gqa_setting_get(). */
+GQA_MUST_USE
+enum gqa_status gqa_norm_parts(enum gqa_part_presence *weight,
+                               enum gqa_part_presence *bias,
+                               const struct gqa_norm_rule *rule,
+                               const json_t *config);
+
 /* The bias that a rule with this setting says, where the description itself
  * does; GQA_PART_OPTIONAL where the configuration decides. */
 enum gqa_part_presence gqa_bias_said(const struct gqa_setting *bias);
 
 /* Whether its description is laid over another's, whose names it may have. */
 bool gqa_family_is_like_another(const struct gqa_family *family);
+
+/* The module that has a stack's embedding; and that of the tokens that are
+ * written: the decoder's where there is one. */
+const char *gqa_embedding_of(const struct gqa_family *family,
+                             enum gqa_stack stack, const json_t *config);
+const char *gqa_written_embedding(const struct gqa_family *family,
+                                  const json_t *config);
 
 /* Where a family's encoder and decoder are two stacks of one model. */
 bool gqa_family_is_encoder_decoder(const struct gqa_family *family);

@@ -209,22 +209,6 @@ static enum gqa_status fill_word(const struct gqa_description *d, void *at,
     return gqa_description_fail(d, place, "'%s' is not known%s", word, hint);
 }
 
-static enum gqa_status fill_part(const struct gqa_description *d, void *at,
-                                 const json_t *json,
-                                 const struct gqa_place *place)
-{
-    const enum gqa_part_presence part = json_is_string(json) ? GQA_PART_OPTIONAL
-                                        : json_is_true(json) ? GQA_PART_PRESENT
-                                                             : GQA_PART_ABSENT;
-
-    if (!gqa_value_fits(json, GQA_VALUE_PRESENCE))
-        return refuse(d, place, json, gqa_value_kind_text(GQA_VALUE_PRESENCE));
-    memcpy(at, &part, sizeof part);
-    return GQA_OK;
-}
-
-/* --- Settings ------------------------------------------------------------ */
-
 static bool is_zero(const json_t *value)
 {
     return json_is_integer(value) && json_integer_value(value) == 0;
@@ -455,8 +439,6 @@ static enum gqa_status fill_field(struct gqa_description *d, void *out,
         return fill_count(d, at, json, place);
     case GQA_FIELD_WORD:
         return fill_word(d, at, field, json, place);
-    case GQA_FIELD_PART:
-        return fill_part(d, at, json, place);
     case GQA_FIELD_SETTING:
         return fill_setting(d, at, field, json, place);
     case GQA_FIELD_DEVIATION:
@@ -559,44 +541,22 @@ static enum gqa_status list_attentions(struct gqa_family *family)
 /* What holds where a description says nothing, and is not 0. */
 static void set_defaults(struct gqa_family *family)
 {
-    for (int s = 0; s < 2; s++) {
+    for (int s = 0; s < 2; s++)
         family->stacks[s].self.positions = true;
-        family->stacks[s].self.head_norms.norm.weight = GQA_PART_PRESENT;
-        family->stacks[s].cross.head_norms.norm.weight = GQA_PART_PRESENT;
-    }
-    family->norm.weight = GQA_PART_PRESENT;
-}
-
-/* Layer norms have a bias, RMS norms have none. */
-static void finish_norm(struct gqa_norm_rule *norm, const json_t *json)
-{
-    if (!json_object_get(json, "bias"))
-        norm->bias =
-            norm->kind == GQA_NORM_LAYER ? GQA_PART_PRESENT : GQA_PART_ABSENT;
 }
 
 /* Norms of heads are the family's unless they are said to be others. */
 static void finish_head_norms(struct gqa_family *family)
 {
-    const json_t *stacks = json_object_get(family->description->root, "stacks");
-
     for (int s = 0; s < 2; s++) {
         struct gqa_attention_rule *const rules[] = {&family->stacks[s].self,
                                                     &family->stacks[s].cross};
-        const json_t *stack =
-            json_object_get(stacks, gqa_stack_name((enum gqa_stack)s));
 
         for (int k = 0; k < 2; k++) {
             struct gqa_norm_rule *norm = &rules[k]->head_norms.norm;
-            const json_t *attention = json_object_get(
-                stack, gqa_attention_kind_name((enum gqa_attention_kind)k));
 
             if (norm->kind == GQA_NORM_NONE)
                 *norm = family->norm;
-            else
-                finish_norm(norm, json_object_get(
-                                      json_object_get(attention, "head_norms"),
-                                      "norm"));
         }
     }
 }
@@ -634,8 +594,6 @@ static void finish_defaults(struct gqa_family *family)
     struct gqa_keras_rule *rules =
         (struct gqa_keras_rule *)(uintptr_t)family->keras.rules;
 
-    finish_norm(&family->norm,
-                json_object_get(family->description->root, "norm"));
     finish_head_norms(family);
     finish_embeddings(family);
     for (size_t i = 0; i < family->keras.n_rules; i++) {

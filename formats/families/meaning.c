@@ -179,8 +179,6 @@ static void state_setting(const struct meaning *m, const json_t *json,
         value = NULL;
     for (size_t i = 0; (key = setting_key(json, i)); i++)
         use_key(m, key);
-    if (decides_nothing(m, first))
-        return;
     if ((before = said_before_5(m, first))) {
         state(m, path, first, copy(before), gqa_config_at(m->config, first));
         return;
@@ -206,7 +204,7 @@ static void state_settings(const struct meaning *m, const json_t *part,
     const char *key;
     json_t *value;
 
-    if (gqa_is_setting(part))
+    if (gqa_is_setting(part) && !decides_nothing(m, setting_key(part, 0)))
         state_setting(m, part, path);
     json_object_foreach((json_t *)(uintptr_t)part, key, value)
     {
@@ -223,9 +221,19 @@ static void state_settings(const struct meaning *m, const json_t *part,
 static void state_description(const struct meaning *m)
 {
     const json_t *root = m->family->description->root;
+    const char *name;
+    json_t *setting;
 
     for (gqa_texts part = gqa_computing_parts; *part; part++)
         state_settings(m, json_object_get(root, *part), *part);
+    json_object_foreach((json_t *)(uintptr_t)m->family->keys.decides, name,
+                        setting)
+    {
+        char path[2 * GQA_MAX_NAME];
+
+        snprintf(path, sizeof path, "decides.%s", name);
+        state_setting(m, setting, path);
+    }
 }
 
 /*
@@ -301,6 +309,7 @@ static void state_windows(const struct meaning *m)
     const json_t *types = json_object_get(m->config, keys[0]);
     const json_t *fact = json_object_get(m->facts, path);
     const char *key = json_string_value(json_object_get(fact, "key"));
+    const json_t *said = key ? gqa_config_at(m->config, key) : NULL;
     const json_t *windows;
     json_t *list, *shown;
     bool known = true;
@@ -314,6 +323,7 @@ static void state_windows(const struct meaning *m)
         uniform = uniform &&
                   json_equal(json_array_get(list, 0), json_array_get(list, i));
     }
+    known = known && (!said || json_is_null(said) || json_is_integer(said));
     if (by_layer && json_is_array(types))
         known = known && json_array_size(types) == m->view->n_layers;
     if (by_layer && !is_zero(gqa_config_at(m->config, key)))
@@ -398,9 +408,19 @@ static json_t *find_scaling(const struct meaning *m)
     return said;
 }
 
+/* No loader takes it. */
+static void state_no_object(const struct meaning *m, const char *key)
+{
+    const json_t *said = json_object_get(m->config, key);
+
+    if (said && !json_is_null(said) && !json_is_object(said))
+        state(m, key, key, copy(said), NULL);
+}
+
 static void state_rope(const struct meaning *m)
 {
     static const char name[] = "rope_scaling";
+    static const char newer[] = "rope_parameters";
     json_t *flat = json_object();
     json_t *said, *value;
     const char *key;
@@ -419,8 +439,10 @@ static void state_rope(const struct meaning *m)
         }
         state_scaling(m, name, flat);
         json_decref(said);
+        state_no_object(m, name);
+        state_no_object(m, newer);
         use_key(m, name);
-        use_key(m, "rope_parameters");
+        use_key(m, newer);
         use_key(m, "original_max_position_embeddings");
     }
     json_decref(flat);
@@ -594,13 +616,31 @@ static json_t *plain_key(const struct meaning *m, const char *key,
     return m->view->kv_heads ? copy(value) : gqa_kv_words_hide(key, value);
 }
 
+/* Of a key that decides nothing, whatever the number is, that it is one:
+ * loaders compute with it, and fail with anything else. */
+static void state_kind(const struct meaning *m, const char *key,
+                       const json_t *value)
+{
+    const char *kind = json_is_number(value)    ? "a number"
+                       : json_is_boolean(value) ? "a flag"
+                                                : "neither";
+
+    if (!m->view->network_alone)
+        json_object_set_new(state(m, key, key, json_string(kind), value),
+                            "aside", json_true());
+}
+
 static void state_key(const struct meaning *m, const char *key,
                       const json_t *value, bool silent)
 {
     json_t *fact;
 
-    if (is_used(m, key) || decides_nothing(m, key))
+    if (is_used(m, key))
         return;
+    if (decides_nothing(m, key)) {
+        state_kind(m, key, value);
+        return;
+    }
     fact = state(m, key, key, plain_key(m, key, value), value);
     json_object_set_new(fact, "silent", json_boolean(silent));
     if (m->view->network_alone)
@@ -610,10 +650,11 @@ static void state_key(const struct meaning *m, const char *key,
 }
 
 /* transformers 4 leaves null behind where it takes a key of generation into a
- * file of its own. */
+ * file of its own; in a folder without that file it is null. */
 static bool is_moved(const struct meaning *m, const char *key)
 {
-    return json_is_null(json_object_get(m->config, key)) &&
+    return !m->view->no_generation &&
+           json_is_null(json_object_get(m->config, key)) &&
            json_object_get(m->generation, key);
 }
 
@@ -718,6 +759,141 @@ enum gqa_status gqa_meaning_create(json_t **out,
     json_decref(m.silent);
     json_decref(m.used);
     json_decref(plain);
+    *out = m.facts;
+    return m.facts ? gqa_json_check() : gqa_fail_nomem();
+}
+
+/* --- Beside a language model ----------------------------------------------
+ */
+
+/* As transformers 4 has it: 5 says the base within rope_parameters, and calls
+ * some towers by another model type. */
+static void spell_part(json_t *part)
+{
+    static const char *const tower = "_vision";
+    json_t *rope = json_object_get(part, "rope_parameters");
+    const char *type = json_string_value(json_object_get(part, "model_type"));
+    const char *kind = json_string_value(json_object_get(rope, "rope_type"));
+
+    if (type && gqa_ends_with(type, tower))
+        json_object_set_new(part, "model_type",
+                            json_stringn(type, strlen(type) - strlen(tower)));
+    if (!rope)
+        return;
+    if (json_object_get(rope, "rope_theta"))
+        json_object_set(part, "rope_theta",
+                        json_object_get(rope, "rope_theta"));
+    json_object_del(rope, "rope_theta");
+    if (kind && strcmp(kind, "default") == 0)
+        json_object_del(rope, "rope_type");
+    json_object_set(part, "rope_scaling", rope);
+    json_object_del(part, "rope_parameters");
+}
+
+/* What an object of the whole says of another part, key by key: who saves a
+ * model adds to it what its keys stand for. */
+static void state_part(const struct meaning *m, const char *name, json_t *part)
+{
+    const char *key;
+    json_t *value;
+
+    spell_part(part);
+    json_object_foreach(part, key, value)
+    {
+        char of[2 * GQA_MAX_NAME];
+        json_t *fact;
+
+        if (decides_nothing(m, key))
+            continue;
+        snprintf(of, sizeof of, "%.*s.%.*s", GQA_MAX_NAME / 2, name,
+                 GQA_MAX_NAME, key);
+        fact = state(m, of, of, copy(plain_token(key, value)), value);
+        json_object_set_new(fact, "additional", json_true());
+    }
+}
+
+/* The language model has keys of the same names. */
+static void rename_facts(const struct meaning *m, const char *inner)
+{
+    const char *of;
+    json_t *fact;
+
+    json_object_foreach(m->facts, of, fact)
+    {
+        json_object_set_new(fact, "key",
+                            json_sprintf("%s beside %s", of, inner));
+    }
+}
+
+/* The configuration of another part of the model. */
+static bool is_part(const char *key, const json_t *value)
+{
+    return json_is_object(value) && strcmp(key, "quantization_config") != 0 &&
+           (gqa_ends_with(key, "_config") || strcmp(key, "encoder") == 0);
+}
+
+/* Takes what is said of the language model and of other parts out of it. */
+static void take_parts(const struct meaning *m, const struct gqa_nested *nested,
+                       json_t *whole)
+{
+    static const char tied[] = "tie_word_embeddings";
+    json_t *parts = json_object();
+    const char *key;
+    json_t *value;
+    void *next;
+
+    /* transformers 5 writes outside what it finds inside. */
+    if (nested->tied == GQA_TIED_EITHER_IN_5 &&
+        json_is_true(
+            json_object_get(json_object_get(whole, nested->config), tied)))
+        json_object_set_new(whole, tied, json_true());
+    json_object_del(whole, nested->config);
+    /* SmolVLM's, which transformers 5 calls so. */
+    if (!json_object_get(whole, "pad_token_id"))
+        json_object_set(whole, "pad_token_id",
+                        json_object_get(whole, "_pad_token_id"));
+    json_object_del(whole, "_pad_token_id");
+    if (nested->tied == GQA_TIED_INSIDE)
+        json_object_del(whole, tied);
+    json_object_foreach_safe(whole, next, key, value)
+    {
+        if (!is_part(key, value))
+            continue;
+        json_object_set(parts, key, value);
+        json_object_del(whole, key);
+    }
+    state_others(m);
+    rename_facts(m, nested->config);
+    json_object_foreach(parts, key, value)
+    {
+        state_part(m, key, value);
+    }
+    json_decref(parts);
+}
+
+enum gqa_status gqa_meaning_beside(json_t **out,
+                                   const struct gqa_nested *nested,
+                                   const json_t *whole,
+                                   const struct gqa_meaning_view *view)
+{
+    json_t *defaults = nested->silent ? gqa_json_own(nested->silent) : NULL;
+    const struct gqa_family none = {.keys.defaults = defaults};
+    json_t *plain = json_deep_copy(whole);
+    struct meaning m = {.family = &none,
+                        .config = plain,
+                        .view = view,
+                        .facts = json_object(),
+                        .used = json_object()};
+
+    gqa_remote_code_forget(plain);
+    m.generation = gqa_silent_generation();
+    m.silent = all_silent(&m);
+    take_parts(&m, nested, plain);
+    json_decref(m.generation);
+    json_decref(m.silent);
+    json_decref(m.used);
+    json_decref(plain);
+    json_decref(defaults);
     *out = m.facts;
     return m.facts ? gqa_json_check() : gqa_fail_nomem();
 }

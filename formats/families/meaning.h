@@ -7,7 +7,7 @@
 #ifndef GQA_FORMATS_FAMILIES_MEANING_H
 #define GQA_FORMATS_FAMILIES_MEANING_H
 
-#include "formats/families/family.h"
+#include "formats/families/nested.h"
 
 struct gqa_meaning_view {
     uint64_t n_layers; /* that windows are told of: the decoder's, if two */
@@ -18,6 +18,7 @@ struct gqa_meaning_view {
     /* generation_config.json beside it, or NULL: it has the keys of generation
      * that newer versions no longer write into a config.json. */
     const json_t *generation;
+    bool no_generation; /* that of a folder, which has no such file */
 };
 
 /*
@@ -29,6 +30,18 @@ GQA_MUST_USE
 enum gqa_status gqa_meaning_create(json_t **out,
                                    const struct gqa_family *family,
                                    const json_t *config,
+                                   const struct gqa_meaning_view *view);
+
+/*
+ * The same of a model that holds a language model: what the configuration of
+ * the whole says beside that, of other parts too. Whose tie_word_embeddings
+ * counts, and what its keys stand for, `nested` tells. view: of it what stands
+ * in generation_config.json counts.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_meaning_beside(json_t **out,
+                                   const struct gqa_nested *nested,
+                                   const json_t *whole,
                                    const struct gqa_meaning_view *view);
 
 /* The first key that is null where loaders need a value, lent; or NULL. */

@@ -44,40 +44,146 @@ static const struct gqa_nested_class speech_classes[] = {
 static const struct gqa_nested_class vision_classes[] = {
     {"AutoModelForImageTextToText", "VisionEncoderDecoderModel"}, {NULL, NULL}};
 
+/* Defaults of their configurations in transformers 4.57 and 5.24. */
+/* clang-format off */
+#define PROJECTED "\"projector_hidden_act\": \"gelu\""
+#define LAST_BUT_ONE                                                        \
+    "\"vision_feature_layer\": -2,"                                         \
+    " \"vision_feature_select_strategy\": \"default\""
+#define LAST "\"vision_feature_layer\": -1"
+#define BIASED "\"multimodal_projector_bias\": true"
+#define TIED "\"tie_word_embeddings\": true"
+#define UNTIED "\"tie_word_embeddings\": false"
+#define TWO_STACKS "{\"is_encoder_decoder\": true}"
+#define QFORMER                                                             \
+    "{\"num_query_tokens\": 32, \"use_decoder_only_language_model\": true,"  \
+    " \"image_token_index\": null}"
+#define LLAVA PROJECTED ", " LAST_BUT_ONE ", " BIASED ", " UNTIED
+#define LLAVA_NEXT                                                          \
+    LLAVA ", \"image_seq_length\": 576,"                                    \
+    " \"image_grid_pinpoints\": [[336, 672], [672, 336], [672, 672],"       \
+    " [1008, 336], [336, 1008]]"
+#define QWEN2_VL                                                            \
+    "{\"image_token_id\": 151655, \"video_token_id\": 151656,"              \
+    " \"vision_start_token_id\": 151652, \"vision_end_token_id\": 151653, " \
+    UNTIED "}"
+#define IDEFICS3 \
+    "{\"image_token_id\": 128257, \"scale_factor\": 2,"                      \
+    " \"pad_token_id\": 128002, " UNTIED "}"
+
 const struct gqa_nested gqa_nested_types[] = {
-    {"aya_vision", "text_config", "cohere2", of_llava, NULL, NULL},
-    {"blip-2", "text_config", "opt", of_llava, blip2_classes, "language_model"},
-    {"clip", "text_config", "clip_text_model", of_clip, clip_classes,
-     "text_model"},
-    {"encoder-decoder", "decoder", "bert", of_decoder, encoder_decoder_classes,
-     "decoder"},
-    {"gemma3", "text_config", "gemma3_text", of_llava, NULL, NULL},
-    {"idefics3", "text_config", "llama", of_idefics3, NULL, NULL},
-    {"instructblip", "text_config", "opt", of_llava, instructblip_classes,
-     "language_model"},
-    {"internvl", "text_config", "qwen2", of_llava, NULL, NULL},
-    {"llava", "text_config", "llama", of_llava, NULL, NULL},
-    {"llava_next", "text_config", "llama", of_llava, NULL, NULL},
-    {"llava_next_video", "text_config", "llama", of_llava, NULL, NULL},
-    {"llava_onevision", "text_config", "qwen2", of_llava, NULL, NULL},
-    {"mistral3", "text_config", "mistral", of_llava, NULL, NULL},
-    {"musicgen", "decoder", "musicgen_decoder", of_decoder, musicgen_classes,
-     "decoder"},
-    {"paligemma", "text_config", "gemma", of_llava, NULL, NULL},
-    {"qwen2_5_vl", "text_config", "qwen2_5_vl_text", of_qwen2_vl, NULL, NULL},
-    {"qwen2_vl", "text_config", "qwen2_vl_text", of_qwen2_vl, NULL, NULL},
-    {"smolvlm", "text_config", "llama", of_idefics3, NULL, NULL},
-    {"siglip", "text_config", "siglip_text_model", of_siglip, siglip_classes,
-     "text_model"},
-    {"speech-encoder-decoder", "decoder", "mbart", of_decoder, speech_classes,
-     "decoder"},
-    {"t5gemma", "decoder", "t5_gemma_module", of_t5gemma, NULL, NULL},
-    {"video_llava", "text_config", "llama", of_llava, NULL, NULL},
-    {"vipllava", "text_config", "llama", of_llava, NULL, NULL},
-    {"vision-encoder-decoder", "decoder", "trocr", of_decoder, vision_classes,
-     "decoder"},
-    {NULL, NULL, NULL, NULL, NULL, NULL},
+    {.model_type = "aya_vision", .config = "text_config",
+     .inner_type = "cohere2", .prefixes = of_llava,
+     .tied = GQA_TIED_OUTSIDE_IN_5,
+     .silent = "{\"image_token_index\": 255036, \"downsample_factor\": 2,"
+               " \"adapter_layer_norm_eps\": 1e-06,"
+               " \"vision_feature_select_strategy\": \"full\", "
+               LAST ", " TIED "}"},
+    {.model_type = "blip-2", .config = "text_config", .inner_type = "opt",
+     .prefixes = of_llava, .classes = blip2_classes,
+     .attribute = "language_model", .silent = QFORMER},
+    {.model_type = "clip", .config = "text_config",
+     .inner_type = "clip_text_model", .prefixes = of_clip,
+     .classes = clip_classes, .attribute = "text_model",
+     .silent = "{\"logit_scale_init_value\": 2.6592,"
+               " \"projection_dim\": 512}"},
+    {.model_type = "encoder-decoder", .config = "decoder",
+     .inner_type = "bert", .prefixes = of_decoder,
+     .classes = encoder_decoder_classes, .attribute = "decoder",
+     .silent = TWO_STACKS},
+    {.model_type = "gemma3", .config = "text_config",
+     .inner_type = "gemma3_text", .prefixes = of_llava,
+     .tied = GQA_TIED_OUTSIDE_IN_5,
+     .silent = "{\"mm_tokens_per_image\": 256, \"boi_token_index\": 255999,"
+               " \"eoi_token_index\": 256000, \"image_token_index\": 262144, "
+               TIED "}"},
+    {.model_type = "idefics3", .config = "text_config", .inner_type = "llama",
+     .prefixes = of_idefics3, .tied = GQA_TIED_OUTSIDE_IN_5,
+     .silent = IDEFICS3},
+    {.model_type = "instructblip", .config = "text_config",
+     .inner_type = "opt", .prefixes = of_llava,
+     .classes = instructblip_classes, .attribute = "language_model",
+     .silent = QFORMER},
+    {.model_type = "internvl", .config = "text_config", .inner_type = "qwen2",
+     .prefixes = of_llava, .tied = GQA_TIED_OUTSIDE_IN_5,
+     .silent = "{\"image_token_id\": 151667, \"image_seq_length\": 256,"
+               " \"downsample_ratio\": 0.5,"
+               " \"vision_feature_select_strategy\": \"default\", "
+               PROJECTED ", " LAST ", " TIED "}"},
+    {.model_type = "llava", .config = "text_config", .inner_type = "llama",
+     .prefixes = of_llava, .tied = GQA_TIED_EITHER_IN_5,
+     .silent = "{" LLAVA ", \"image_token_index\": 32000,"
+               " \"image_seq_length\": 576}"},
+    {.model_type = "llava_next", .config = "text_config",
+     .inner_type = "llama", .prefixes = of_llava,
+     .tied = GQA_TIED_OUTSIDE_IN_5, .silent = "{\"image_token_index\": 32000, " LLAVA_NEXT "}"},
+    {.model_type = "llava_next_video", .config = "text_config",
+     .inner_type = "llama", .prefixes = of_llava,
+     .tied = GQA_TIED_OUTSIDE_IN_5,
+     .silent = "{" LLAVA_NEXT ", \"image_token_index\": 32001,"
+               " \"video_token_index\": 32000, \"video_seq_length\": 288,"
+               " \"spatial_pool_mode\": \"average\","
+               " \"spatial_pool_stride\": 2}"},
+    {.model_type = "llava_onevision", .config = "text_config",
+     .inner_type = "qwen2", .prefixes = of_llava,
+     .tied = GQA_TIED_EITHER_IN_5,
+     .silent = "{\"image_token_index\": 151646,"
+               " \"video_token_index\": 151647,"
+               " \"vision_feature_select_strategy\": \"full\","
+               " \"vision_aspect_ratio\": \"anyres_max_9\", "
+               PROJECTED ", " LAST ", " BIASED ", " UNTIED "}"},
+    {.model_type = "mistral3", .config = "text_config",
+     .inner_type = "mistral", .prefixes = of_llava,
+     .tied = GQA_TIED_OUTSIDE_IN_5,
+     .silent = "{\"image_token_index\": 10, \"spatial_merge_size\": 2,"
+               " \"multimodal_projector_bias\": false, "
+               PROJECTED ", " LAST ", " TIED "}"},
+    {.model_type = "musicgen", .config = "decoder",
+     .inner_type = "musicgen_decoder", .prefixes = of_decoder,
+     .classes = musicgen_classes, .attribute = "decoder",
+     .silent = TWO_STACKS},
+    {.model_type = "paligemma", .config = "text_config",
+     .inner_type = "gemma", .prefixes = of_llava,
+     .tied = GQA_TIED_OUTSIDE_IN_5,
+     .silent = "{\"image_token_index\": 256000, \"projection_dim\": 2048,"
+               " \"hidden_size\": 2048, " TIED "}"},
+    {.model_type = "qwen2_5_vl", .config = "text_config",
+     .inner_type = "qwen2_5_vl_text", .prefixes = of_qwen2_vl,
+     .tied = GQA_TIED_EITHER_IN_5, .silent = QWEN2_VL},
+    {.model_type = "qwen2_vl", .config = "text_config",
+     .inner_type = "qwen2_vl_text", .prefixes = of_qwen2_vl,
+     .tied = GQA_TIED_EITHER_IN_5, .silent = QWEN2_VL},
+    {.model_type = "smolvlm", .config = "text_config", .inner_type = "llama",
+     .prefixes = of_idefics3, .tied = GQA_TIED_OUTSIDE_IN_5,
+     .silent = IDEFICS3},
+    {.model_type = "siglip", .config = "text_config",
+     .inner_type = "siglip_text_model", .prefixes = of_siglip,
+     .classes = siglip_classes, .attribute = "text_model"},
+    {.model_type = "speech-encoder-decoder", .config = "decoder",
+     .inner_type = "mbart", .prefixes = of_decoder,
+     .classes = speech_classes, .attribute = "decoder", .silent = TWO_STACKS},
+    {.model_type = "t5gemma", .config = "decoder",
+     .inner_type = "t5_gemma_module", .prefixes = of_t5gemma,
+     .tied = GQA_TIED_OUTSIDE,
+     .silent = "{\"is_encoder_decoder\": true, \"vocab_size\": 256000, "
+               TIED "}"},
+    {.model_type = "video_llava", .config = "text_config",
+     .inner_type = "llama", .prefixes = of_llava,
+     .tied = GQA_TIED_OUTSIDE_IN_5,
+     .silent = "{" LLAVA ", \"image_token_index\": 32000,"
+               " \"video_token_index\": 32001, \"image_seq_length\": 256,"
+               " \"video_seq_length\": 2056}"},
+    {.model_type = "vipllava", .config = "text_config", .inner_type = "llama",
+     .prefixes = of_llava, .tied = GQA_TIED_OUTSIDE_IN_5,
+     .silent = "{\"image_token_index\": 32000, \"image_seq_length\": 576,"
+               " \"projector_layernorm_eps\": 1e-05, "
+               PROJECTED ", " UNTIED "}"},
+    {.model_type = "vision-encoder-decoder", .config = "decoder",
+     .inner_type = "trocr", .prefixes = of_decoder,
+     .classes = vision_classes, .attribute = "decoder", .silent = TWO_STACKS},
+    {.model_type = NULL},
 };
+/* clang-format on */
 
 const struct gqa_nested *gqa_nested_find(const char *model_type)
 {

@@ -14,6 +14,18 @@ struct gqa_nested_class {
     const char *loader, *class;
 };
 
+/*
+ * Whose tie_word_embeddings says that the embedding makes the logits. Where a
+ * matrix of its own is there as well, transformers 5 takes that.
+ */
+enum gqa_nested_tied {
+    GQA_TIED_INSIDE,       /* the language model's */
+    GQA_TIED_OUTSIDE_IN_5, /* in transformers 5 that of the whole, in 4 the
+                              language model's */
+    GQA_TIED_EITHER_IN_5,  /* in transformers 5 any of the two */
+    GQA_TIED_OUTSIDE,      /* that of the whole */
+};
+
 struct gqa_nested {
     const char *model_type; /* of the whole */
     const char *config;     /* the key that the inner configuration stands at */
@@ -24,6 +36,10 @@ struct gqa_nested {
      * language model is called in them; NULL: there is no module. */
     const struct gqa_nested_class *classes; /* loader NULL ends */
     const char *attribute;
+    enum gqa_nested_tied tied;
+    /* What keys of the whole stand for where they are not there: JSON; NULL:
+     * none is known. */
+    const char *silent;
 };
 
 /* model_type NULL ends. */

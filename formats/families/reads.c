@@ -44,6 +44,11 @@ bool gqa_settings_read(const json_t *settings, const char *key)
     return false;
 }
 
+static bool is_text(const char *text, const char *key)
+{
+    return text && strcmp(text, key) == 0;
+}
+
 bool gqa_family_reads(const struct gqa_family *family, const char *key)
 {
     const json_t *root = family->description->root;
@@ -54,7 +59,10 @@ bool gqa_family_reads(const struct gqa_family *family, const char *key)
     for (gqa_texts part = gqa_computing_parts; *part; part++)
         if (gqa_settings_read(json_object_get(root, *part), key))
             return true;
-    if (gqa_settings_read(family->keys.n_kv_heads_by.json, key))
+    if (gqa_settings_read(family->keys.n_kv_heads_by.json, key) ||
+        gqa_settings_read(family->keys.decides, key) ||
+        is_text(family->keys.n_kv_heads_also, key) ||
+        is_text(family->keys.d_ff_times, key))
         return true;
     return gqa_behaviours_read(&family->behaviours, key);
 }

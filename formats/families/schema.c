@@ -53,6 +53,7 @@ static const char *const sliding_words[] = {
     [GQA_SLIDING_MAX_WINDOW_LAYERS] = "max_window_layers",
     [GQA_SLIDING_LAYER_TYPES] = "layer_types",
     [GQA_SLIDING_GPT_NEO] = "gpt_neo",
+    [GQA_SLIDING_BUT_FIRST] = "but_first",
     NULL};
 static const char *const rope_words[] = {[GQA_ROPE_ALL] = "",
                                          [GQA_ROPE_SLIDING] = "sliding",
@@ -76,6 +77,8 @@ static const char *const choice_words[] = {[GQA_EXPERTS_SOFTMAX] = "softmax",
                                            [GQA_EXPERTS_SPARSEMIXER] =
                                                "sparsemixer",
                                            NULL};
+static const char *const whole_words[] = {
+    [GQA_WHOLE_ALWAYS] = "", [GQA_WHOLE_BIGBIRD] = "bigbird", NULL};
 static const char *const score_words[] = {
     [GQA_SCORE_SCALE_AS_IT_IS] = "", [GQA_SCORE_SCALE_GPT2] = "gpt2", NULL};
 static const char *const finish_words[] = {
@@ -107,10 +110,6 @@ static const char *const finish_words[] = {
 #define FLAG(name, type, field)               \
     {                                         \
         name, GQA_FIELD_FLAG, AT(type, field) \
-    }
-#define PART(name, type, field)               \
-    {                                         \
-        name, GQA_FIELD_PART, AT(type, field) \
     }
 #define COUNT(name, type, field)               \
     {                                          \
@@ -160,6 +159,7 @@ static const struct gqa_field config_fields[] = {
     TEXTS_NEEDED("n_heads", gqa_config_keys, n_heads),
     TEXTS("n_kv_heads", gqa_config_keys, n_kv_heads),
     SETTING("n_kv_heads_by", gqa_config_keys, n_kv_heads_by, GQA_VALUE_HEADS),
+    TEXT("n_kv_heads_also", gqa_config_keys, n_kv_heads_also),
     TEXTS("head_dim", gqa_config_keys, head_dim),
     TEXTS("d_model", gqa_config_keys, d_model),
     TEXTS("d_ff", gqa_config_keys, d_ff),
@@ -170,6 +170,7 @@ static const struct gqa_field config_fields[] = {
     TEXTS("n_decoder_layers", gqa_config_keys, n_decoder_layers),
     TEXTS("vocab_size", gqa_config_keys, vocab_size),
     COUNT("d_ff_per_d_model", gqa_config_keys, d_ff_per_d_model),
+    TEXT("d_ff_times", gqa_config_keys, d_ff_times),
     TEXTS("max_positions", gqa_config_keys, max_positions),
     TEXTS("start_token", gqa_config_keys, start_token),
     TEXTS("end_token", gqa_config_keys, end_token),
@@ -178,6 +179,9 @@ static const struct gqa_field config_fields[] = {
     {"overwritten", GQA_FIELD_SETTINGS, AT(gqa_config_keys, overwritten)},
     TEXTS("unread", gqa_config_keys, unread),
     TEXTS("more_layers", gqa_config_keys, more_layers),
+    {"decides", GQA_FIELD_SETTINGS, AT(gqa_config_keys, decides)},
+    TEXTS("needed", gqa_config_keys, needed),
+    TEXTS("not_null", gqa_config_keys, not_null),
     END,
 };
 static const struct gqa_schema config_schema =
@@ -203,8 +207,8 @@ static const struct gqa_field norm_fields[] = {
      REQUIRED},
     {"eps", GQA_FIELD_SETTING, AT(gqa_norm_rule, eps),
      .value = GQA_VALUE_FROM_ZERO, REQUIRED},
-    PART("weight", gqa_norm_rule, weight),
-    PART("bias", gqa_norm_rule, bias),
+    SETTING("weight", gqa_norm_rule, weight, GQA_VALUE_PRESENCE),
+    SETTING("bias", gqa_norm_rule, bias, GQA_VALUE_PRESENCE),
     FLAG("one_plus", gqa_norm_rule, one_plus),
     END,
 };
@@ -212,6 +216,7 @@ static const struct gqa_schema norm_schema =
     SCHEMA(norm_fields, gqa_norm_rule, false);
 
 static const struct gqa_field embedding_fields[] = {
+    SETTING("table", gqa_embedding_rule, table, GQA_VALUE_MODULE),
     SETTING("scale", gqa_embedding_rule, scale, GQA_VALUE_WIDTH),
     SETTING("norm", gqa_embedding_rule, norm, GQA_VALUE_MODULE),
     FLAG("norm_first", gqa_embedding_rule, norm_first),
@@ -223,6 +228,7 @@ static const struct gqa_field embedding_fields[] = {
     TEXTS("places", gqa_embedding_rule, places),
     SETTING("width", gqa_embedding_rule, width, GQA_VALUE_WHOLE),
     TEXT("widened", gqa_embedding_rule, widened),
+    TEXT("widened_behind", gqa_embedding_rule, widened_behind),
     END,
 };
 static const struct gqa_schema embedding_schema =
@@ -317,6 +323,9 @@ static const struct gqa_field attention_fields[] = {
     SETTING("soft_cap", gqa_attention_rule, soft_cap, GQA_VALUE_POSITIVE),
     SETTING("clip", gqa_attention_rule, clip, GQA_VALUE_POSITIVE),
     SETTING("within", gqa_attention_rule, within, GQA_VALUE_WHOLE),
+    SETTING("span", gqa_attention_rule, span, GQA_VALUE_ANY),
+    FLAG("causal", gqa_attention_rule, causal),
+    FLAG("first_unnormed", gqa_attention_rule, first_unnormed),
     OBJECT("summaries", gqa_attention_rule, summaries, summaries_schema),
     END,
 };
@@ -424,6 +433,7 @@ static const struct gqa_schema codes_schema =
 
 static const struct gqa_field stack_fields[] = {
     {"layers", GQA_FIELD_PATTERN, AT(gqa_stack_rule, layers), REQUIRED},
+    SETTING("times", gqa_stack_rule, times, GQA_VALUE_WHOLE),
     WORD("input", gqa_stack_rule, input, input_words),
     OBJECT("frames", gqa_stack_rule, frames, frames_schema),
     OBJECT("codes", gqa_stack_rule, codes, codes_schema),
@@ -488,6 +498,7 @@ static const struct gqa_field behaviours_fields[] = {
     WORD("rope_layers", gqa_behaviours, rope_layers, rope_words),
     WORD("expert_layers", gqa_behaviours, expert_layers, expert_layers_words),
     SETTING("dense_layers", gqa_behaviours, dense_layers, GQA_VALUE_FROM_ZERO),
+    WORD("whole_attention", gqa_behaviours, whole_attention, whole_words),
     WORD("score_scale", gqa_behaviours, score_scale, score_words),
     END,
 };

@@ -18,7 +18,6 @@ enum gqa_field_kind {
     GQA_FIELD_FLAG,      /* bool */
     GQA_FIELD_COUNT,     /* uint64_t */
     GQA_FIELD_WORD,      /* an enum, by the names in `words` */
-    GQA_FIELD_PART,      /* enum gqa_part_presence */
     GQA_FIELD_SETTING,   /* struct gqa_setting, of kind `value` */
     GQA_FIELD_DEVIATION, /* likewise, of "key" and "default" beside it */
     GQA_FIELD_JSON,      /* const json_t *, a plain value */

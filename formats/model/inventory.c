@@ -9,6 +9,7 @@
 #include "formats/model/inventory_taking.h"
 #include "formats/model/leftover.h"
 #include "formats/model/network_refused.h"
+#include "formats/model/tied.h"
 
 /* --- What is left --------------------------------------------------------- */
 
@@ -117,7 +118,7 @@ static bool is_head(const struct gqa_taking *t, const char *name)
 {
     const size_t n = strlen(t->names.prefix);
 
-    if (!gqa_class_named(t->model->config, GQA_CLASS_TASK) ||
+    if (!gqa_class_named(t->model, GQA_CLASS_TASK) ||
         gqa_name_is_attention(name) || gqa_leftover_cause(name))
         return false;
     return n == 0 ? !strstr(name, ".0.")
@@ -186,6 +187,17 @@ static bool is_shard(const char *path, unsigned long *number, unsigned long *n)
     return end != of + 4;
 }
 
+static bool lacks_unembedding_alone(const struct gqa_taking *t)
+{
+    const struct gqa_inventory *out = t->out;
+
+    for (size_t i = 0; i < out->n_faults; i++)
+        if (out->faults[i].kind == GQA_FAULT_MISSING &&
+            !gqa_name_is_unembedding(t->model, out->faults[i].name))
+            return false;
+    return out->n_of[GQA_FAULT_MISSING] > 0;
+}
+
 static void find_cause(struct gqa_taking *t)
 {
     const struct gqa_checkpoint *c = t->checkpoint;
@@ -195,7 +207,7 @@ static void find_cause(struct gqa_taking *t)
         "quant_method"));
     char *out = t->out->missing_cause;
     const size_t size = sizeof t->out->missing_cause;
-    const char *class = gqa_class_named(t->model->config, GQA_CLASS_LM);
+    const char *class = gqa_class_named(t->model, GQA_CLASS_LM);
     unsigned long number = 0, n = 0;
     char flag[256];
 
@@ -230,6 +242,10 @@ static void find_cause(struct gqa_taking *t)
         snprintf(out, size,
                  "%s, or an interrupted download, or a part of the model only",
                  flag);
+    else if (lacks_unembedding_alone(t))
+        snprintf(out, size,
+                 "tie_word_embeddings does not say that the embedding makes "
+                 "the logits, or an interrupted download");
     else if (t->out->n_of[GQA_FAULT_MISSING])
         snprintf(out, size,
                  "an interrupted download, or a part of the model only");

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/ull.h"
 #include "formats/families/kv_said.h"
 #include "formats/families/kv_words.h"
@@ -81,7 +82,8 @@ static enum gqa_status choose_vocabulary(struct gqa_taking *t)
 {
     const gqa_texts keys = t->family->keys.vocab_size;
     const uint64_t said = said_by(t, keys);
-    const uint64_t rows = rows_of(t, t->family->names.embedding, true);
+    const uint64_t rows =
+        rows_of(t, gqa_written_embedding(t->family, t->model->config), true);
     gqa_texts stem = t->family->names.unembedding;
     uint64_t logits = 0;
 
@@ -117,6 +119,40 @@ static enum gqa_status find_width(uint64_t *out, const struct gqa_taking *t,
     return st;
 }
 
+/* What a key says that the width is times the stream's, or its class without
+ * it; 0: nothing. */
+static uint64_t said_times(const struct gqa_taking *t, const char *key)
+{
+    const json_t *value =
+        key && t->is_known ? json_object_get(t->model->config, key) : NULL;
+    uint64_t n;
+
+    if (!key || !t->is_known)
+        return 0;
+    if (!value)
+        return gqa_family_default(t->family, t->model->config, key);
+    return gqa_json_u64(value, &n) && n <= GQA_MAX_CONFIG_COUNT ? n : 0;
+}
+
+/* The same of a stack's feed-forward, where that key says it. */
+static enum gqa_status choose_by_times(struct gqa_taking *t,
+                                       enum gqa_stack stack)
+{
+    const char *key = t->family->keys.d_ff_times;
+    const uint64_t times = said_times(t, key);
+    const uint64_t said = times * t->model->d_model;
+    uint64_t *width = &t->d_ff[stack];
+    const enum gqa_status st = find_width(width, t, stack, said);
+
+    if (st != GQA_OK || !times || !*width || said == *width)
+        return st;
+    return gqa_taking_fault(t, GQA_FAULT_CONFIG, key,
+                            "%s is %llu in %s, which makes the feed-forward "
+                            "%llu wide; the tensors have %llu",
+                            key, ULL(times), gqa_taking_config_path(t),
+                            ULL(said), ULL(*width));
+}
+
 /* The same of a stack's feed-forward. */
 static enum gqa_status choose_d_ff(struct gqa_taking *t, enum gqa_stack stack)
 {
@@ -129,6 +165,8 @@ static enum gqa_status choose_d_ff(struct gqa_taking *t, enum gqa_stack stack)
 
     if (!t->family->stacks[stack].given)
         return GQA_OK;
+    if (keys->d_ff_times)
+        return choose_by_times(t, stack);
     if (!said && t->is_known && keys->d_ff_per_d_model) {
         is_default = true;
         said = keys->d_ff_per_d_model * t->model->d_model;

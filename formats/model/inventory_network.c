@@ -6,6 +6,7 @@
 #include "formats/model/experts_config.h"
 #include "formats/model/inventory_taking.h"
 #include "formats/model/regroup.h"
+#include "formats/model/tied.h"
 
 static bool has(const struct gqa_taking *t, const char *name)
 {
@@ -152,13 +153,25 @@ static enum gqa_status expect_linear(struct gqa_taking *t,
                         : st;
 }
 
+static enum gqa_status expect_norm_parts(struct gqa_taking *t, const char *stem,
+                                         const struct gqa_norm_rule *rule,
+                                         uint64_t width)
+{
+    enum gqa_part_presence weight, bias;
+    enum gqa_status st = gqa_norm_parts(&weight, &bias, rule,
+                                        t->is_known ? t->model->config : NULL);
+
+    if (st == GQA_OK)
+        st = expect_part(t, stem, "weight", weight, 1, width, 0);
+    return st == GQA_OK ? expect_part(t, stem, "bias", bias, 1, width, 0) : st;
+}
+
 /* layers NULL: not in a layer. */
 static enum gqa_status expect_norm(struct gqa_taking *t, const char *layers,
                                    uint64_t layer,
-                                   const struct gqa_setting *module)
+                                   const struct gqa_setting *module,
+                                   uint64_t width)
 {
-    const struct gqa_norm_rule *rule = &t->family->norm;
-    const uint64_t width = t->model->d_model;
     struct gqa_stem stem = {""};
     const char *name = NULL;
     enum gqa_status st = gqa_setting_text(&name, module, t->model->config);
@@ -169,10 +182,7 @@ static enum gqa_status expect_norm(struct gqa_taking *t, const char *layers,
         gqa_stem_in(&stem, &t->names, layers, (size_t)layer, name);
     else
         gqa_stem_of(&stem, &t->names, name);
-    st = expect_part(t, stem.text, "weight", rule->weight, 1, width, 0);
-    return st == GQA_OK
-               ? expect_part(t, stem.text, "bias", rule->bias, 1, width, 0)
-               : st;
+    return expect_norm_parts(t, stem.text, &t->family->norm, width);
 }
 
 static enum gqa_status expect_norms(struct gqa_taking *t, enum gqa_stack stack,
@@ -182,10 +192,13 @@ static enum gqa_status expect_norms(struct gqa_taking *t, enum gqa_stack stack,
     const char *layers = t->family->stacks[stack].layers;
     enum gqa_status st;
 
-    if ((st = expect_norm(t, layers, layer, &norms->norm)) != GQA_OK ||
-        (st = expect_norm(t, layers, layer, &norms->output_norm)) != GQA_OK)
+    const uint64_t width = t->model->d_model;
+
+    if ((st = expect_norm(t, layers, layer, &norms->norm, width)) != GQA_OK ||
+        (st = expect_norm(t, layers, layer, &norms->output_norm, width)) !=
+            GQA_OK)
         return st;
-    return expect_norm(t, layers, layer, &norms->after_norm);
+    return expect_norm(t, layers, layer, &norms->after_norm, width);
 }
 
 /* Projection i of q, k, v and o, in all layers. */
@@ -263,9 +276,7 @@ static enum gqa_status expect_head_norms(struct gqa_taking *t,
         if (st != GQA_OK || !name)
             continue;
         gqa_stem_in(&stem, &t->names, rule->pattern, (size_t)a->layer, name);
-        st = expect_part(t, stem.text, "weight", norm->weight, 1, width, 0);
-        if (st == GQA_OK)
-            st = expect_part(t, stem.text, "bias", norm->bias, 1, width, 0);
+        st = expect_norm_parts(t, stem.text, norm, width);
     }
     return st;
 }
@@ -309,7 +320,8 @@ static enum gqa_status expect_summaries(struct gqa_taking *t,
 
     if (!rule->summaries.given)
         return GQA_OK;
-    st = expect_norm(t, rule->pattern, a->layer, &rule->summaries.norm);
+    st = expect_norm(t, rule->pattern, a->layer, &rule->summaries.norm,
+                     t->model->d_model);
     return st == GQA_OK ? expect_table(t, rule, a, rule->summaries.table) : st;
 }
 
@@ -540,7 +552,9 @@ static enum gqa_status expect_layers(struct gqa_taking *t, enum gqa_stack stack)
 
     for (uint64_t i = 0; i < gqa_taking_layers(t, stack) && st == GQA_OK; i++)
         st = expect_norms(t, stack, i, &rule->feed_forward.norms);
-    return st == GQA_OK ? expect_norm(t, NULL, 0, &rule->final_norm) : st;
+    return st == GQA_OK
+               ? expect_norm(t, NULL, 0, &rule->final_norm, t->model->d_model)
+               : st;
 }
 
 /* A stack of an encoder-decoder that is not there at all. */
@@ -550,10 +564,9 @@ static enum gqa_status expect_no_stack(struct gqa_taking *t,
     const struct gqa_stack_rule *rule = &t->family->stacks[stack];
     char module[2 * GQA_MAX_NAME];
     struct gqa_stem stem = {""};
-    const bool may_lack =
-        stack == GQA_STACK_DECODER &&
-        (gqa_class_named(t->model->config, GQA_CLASS_ENCODER) ||
-         gqa_class_named(t->model->config, GQA_CLASS_TASK));
+    const bool may_lack = stack == GQA_STACK_DECODER &&
+                          (gqa_class_named(t->model, GQA_CLASS_ENCODER) ||
+                           gqa_class_named(t->model, GQA_CLASS_TASK));
 
     if (!t->is_known || may_lack)
         return GQA_OK;
@@ -607,8 +620,11 @@ static enum gqa_status expect_stacks(struct gqa_taking *t)
         const struct gqa_stack_rule *rule = &t->family->stacks[a->stack];
         const struct gqa_attention_rule *attention =
             a->kind == GQA_ATTENTION_SELF ? &rule->self : &rule->cross;
+        struct gqa_sublayer_norms norms = attention->norms;
 
-        st = expect_norms(t, a->stack, a->layer, &attention->norms);
+        if (attention->first_unnormed && a->layer == 0)
+            norms.norm.json = NULL;
+        st = expect_norms(t, a->stack, a->layer, &norms);
         if (st == GQA_OK)
             st = expect_head_norms(t, attention, a);
         if (st == GQA_OK)
@@ -659,7 +675,9 @@ static enum gqa_status expect_added(struct gqa_taking *t, enum gqa_stack stack)
         st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 2, 0,
                          t->model->d_model);
     }
-    return st == GQA_OK ? expect_norm(t, NULL, 0, &rule->norm) : st;
+    return st == GQA_OK
+               ? expect_norm(t, NULL, 0, &rule->norm, t->model->d_model)
+               : st;
 }
 
 /* Convolutions, as many as the configuration says. */
@@ -708,22 +726,35 @@ static bool reads_frames_alone(const struct gqa_taking *t)
            gqa_taking_layers(t, GQA_STACK_DECODER) == 0;
 }
 
-static enum gqa_status expect_embedding(struct gqa_taking *t)
+/* Of a stack; n_tokens 0: of any number. */
+static enum gqa_status expect_embedding_of(struct gqa_taking *t,
+                                           enum gqa_stack stack,
+                                           uint64_t n_tokens, uint64_t width)
 {
     struct gqa_stem stem = {""};
+
+    gqa_stem_of(&stem, &t->names,
+                gqa_embedding_of(t->family, stack, t->model->config));
+    return expect_part(t, stem.text, "weight",
+                       reads_frames_alone(t) ? GQA_PART_OPTIONAL
+                                             : GQA_PART_PRESENT,
+                       2, n_tokens, width);
+}
+
+static enum gqa_status expect_embedding(struct gqa_taking *t)
+{
     uint64_t width = 0;
     enum gqa_status st;
 
     /* What an encoder alone reads, and how, is nobody's who runs decoders. */
     if (!reads_tokens(t))
         return GQA_OK;
-    gqa_stem_of(&stem, &t->names, t->family->names.embedding);
     st = embedding_width(&width, t);
     if (st == GQA_OK)
-        st = expect_part(t, stem.text, "weight",
-                         reads_frames_alone(t) ? GQA_PART_OPTIONAL
-                                               : GQA_PART_PRESENT,
-                         2, t->vocab_size, width);
+        st = expect_embedding_of(t, GQA_STACK_DECODER, t->vocab_size, width);
+    if (st == GQA_OK &&
+        t->family->stacks[GQA_STACK_ENCODER].embedding.table.json)
+        st = expect_embedding_of(t, GQA_STACK_ENCODER, 0, width);
     if (st == GQA_OK)
         st = expect_between(t, t->family->embedding.widened, t->model->d_model,
                             width);
@@ -741,15 +772,14 @@ static enum gqa_status expect_embedding(struct gqa_taking *t)
 static enum gqa_status needs_unembedding(bool *out, const struct gqa_taking *t)
 {
     const char *first = t->family->names.prefixes[0];
-    bool tied = false;
-    const enum gqa_status st =
-        gqa_setting_flag(&tied, &t->family->logits.tied, t->model->config);
+    struct gqa_tied tied;
+    const enum gqa_status st = gqa_model_tied(&tied, t->model);
     /* A model without its head is written without its prefix. */
     const bool is_base = *first && !*t->names.prefix;
 
-    *out = t->is_known && !tied &&
-           (gqa_has_classes(t->model->config)
-                ? gqa_class_named(t->model->config, GQA_CLASS_LM) != NULL
+    *out = t->is_known && !tied.in_4 && !tied.in_5 &&
+           (gqa_has_classes(t->model)
+                ? gqa_class_named(t->model, GQA_CLASS_LM) != NULL
                 : !is_base);
     return st;
 }

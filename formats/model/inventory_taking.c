@@ -110,9 +110,22 @@ static enum gqa_model_class class_of(const char *name)
     return gqa_ends_with(name, "Model") ? GQA_CLASS_BASE : GQA_CLASS_LM;
 }
 
-const char *gqa_class_named(const json_t *config, enum gqa_model_class kind)
+/* A language model within another may have those that once wrote it. */
+static const json_t *classes_of(const struct gqa_model *model)
 {
-    const json_t *list = json_object_get(config, "architectures");
+    const json_t *list =
+        model->within ? json_object_get(model->outer_config, "architectures")
+                      : NULL;
+
+    return json_array_size(list) > 0
+               ? list
+               : json_object_get(model->config, "architectures");
+}
+
+const char *gqa_class_named(const struct gqa_model *model,
+                            enum gqa_model_class kind)
+{
+    const json_t *list = classes_of(model);
 
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *name = json_string_value(json_array_get(list, i));
@@ -123,7 +136,7 @@ const char *gqa_class_named(const json_t *config, enum gqa_model_class kind)
     return NULL;
 }
 
-bool gqa_has_classes(const json_t *config)
+bool gqa_has_classes(const struct gqa_model *model)
 {
-    return json_array_size(json_object_get(config, "architectures")) > 0;
+    return json_array_size(classes_of(model)) > 0;
 }

@@ -55,9 +55,11 @@ enum gqa_model_class {
     GQA_CLASS_TASK,    /* a head of its own */
 };
 
-/* The first class of this kind, or NULL; and whether any is named. */
-const char *gqa_class_named(const json_t *config, enum gqa_model_class kind);
-bool gqa_has_classes(const json_t *config);
+/* The first class of this kind that loads the whole, or NULL; and whether any
+ * is named. */
+const char *gqa_class_named(const struct gqa_model *model,
+                            enum gqa_model_class kind);
+bool gqa_has_classes(const struct gqa_model *model);
 
 /* Hold the configuration against the tensors; finds d_ff and vocab_size. */
 GQA_MUST_USE

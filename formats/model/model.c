@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/ull.h"
 #include "formats/families/family.h"
+#include "formats/families/nested.h"
 #include "formats/model/attentions.h"
 #include "formats/model/find_family.h"
 #include "formats/model/params.h"
@@ -431,7 +432,7 @@ static void fill_dimensions(struct gqa_model *m,
         size_t index;
 
         snprintf(name, sizeof name, "%s%s.weight", *prefix,
-                 b->family->names.embedding);
+                 gqa_written_embedding(b->family, b->config));
         if (gqa_params_find(&b->params, name, &index)) {
             m->vocab_size = b->params.items[index].rows;
             return;
@@ -568,6 +569,11 @@ json_t *gqa_model_put_config(const struct gqa_model *model, json_t *config)
     whole = json_deep_copy(model->outer_config);
     json_object_set_new(whole, model->within, config);
     return whole;
+}
+
+const struct gqa_nested *gqa_model_nested(const struct gqa_model *model)
+{
+    return model->within ? gqa_nested_find(model->model_type) : NULL;
 }
 
 json_t *gqa_model_whole_config(const struct gqa_model *model)

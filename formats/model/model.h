@@ -157,6 +157,8 @@ struct gqa_model {
     bool config_is_complete; /* it came from a config.json, not from shapes */
 };
 
+struct gqa_nested; /* families/nested.h */
+
 /* What the user says where shapes alone prove nothing; 0 and NULL: unsaid. */
 struct gqa_model_hints {
     uint64_t n_heads;
@@ -193,6 +195,9 @@ bool gqa_model_find(const struct gqa_model *model, const char *name,
  * as gqa_json_check() tells.
  */
 json_t *gqa_model_put_config(const struct gqa_model *model, json_t *config);
+
+/* What holds the model; NULL: it is one by itself. */
+const struct gqa_nested *gqa_model_nested(const struct gqa_model *model);
 
 /* The whole configuration as it was read, or the model's where it is that.
  * Lent. */

@@ -17,6 +17,7 @@
 #include "formats/model/network_refused.h"
 #include "formats/model/network_rope.h"
 #include "formats/model/numbers.h"
+#include "formats/model/tied.h"
 
 /* Rows of the largest table of positions that is computed: no model has a
  * context so long. */
@@ -103,11 +104,13 @@ static enum gqa_status choose_order(struct gqa_block *block,
     return GQA_OK;
 }
 
+/* The next of the stack's blocks, which has the weights of a layer. */
 static enum gqa_status take_block(const struct gqa_network_builder *b,
                                   const struct gqa_stack_rule *rule,
-                                  struct gqa_network_stack *stack, size_t layer)
+                                  struct gqa_network_stack *stack, size_t next,
+                                  size_t layer)
 {
-    struct gqa_block *block = &stack->blocks[layer];
+    struct gqa_block *block = &stack->blocks[next];
     const struct gqa_attention *self =
         attention_of(b->model, stack->stack, GQA_ATTENTION_SELF, layer);
     const struct gqa_attention *cross =
@@ -123,7 +126,7 @@ static enum gqa_status take_block(const struct gqa_network_builder *b,
                         gqa_stack_name(stack->stack),
                         self ? "cross-attention" : "attention");
     st = gqa_take_attention(&block->self, b, &rule->self, self,
-                            layer ? &stack->blocks[layer - 1].self : NULL);
+                            next ? &stack->blocks[next - 1].self : NULL);
     if (st == GQA_OK)
         st = gqa_choose_residual_scale(&block->self.residual_scale, b, rule,
                                        block->self.output_norm.kind !=
@@ -157,6 +160,13 @@ static enum gqa_status choose_width(double *out,
     else if (st == GQA_OK && value)
         *out = setting->kind == GQA_VALUE_RWIDTH ? 1 / root : root;
     return st;
+}
+
+/* Of what is added to the embedding, and of its norm. */
+static uint64_t added_width(const struct gqa_network_stack *stack,
+                            const struct gqa_network_builder *b)
+{
+    return stack->widened_behind ? stack->embedding_width : b->network->d_model;
 }
 
 /* Rows of positions that no tensor has: as many as the configuration says, or
@@ -213,7 +223,8 @@ static enum gqa_status read_positions(struct gqa_network_stack *stack,
                         "of positions",
                         name, ULL(p->rows));
     stack->n_positions = p->rows - stack->position_offset;
-    return gqa_check_matrix(b, stack->positions, p->rows, b->network->d_model);
+    return gqa_check_matrix(b, stack->positions, p->rows,
+                            added_width(stack, b));
 }
 
 static enum gqa_status take_positions(struct gqa_network_stack *stack,
@@ -265,23 +276,70 @@ static enum gqa_status take_between(struct gqa_linear *out, uint64_t *width,
                             widens ? d_model : said);
 }
 
+/* The same of what is embedded and normed (ALBERT's, whose module is there
+ * where the widths are the same, too). */
+static enum gqa_status take_widened_behind(struct gqa_network_stack *stack,
+                                           const struct gqa_network_builder *b,
+                                           const char *module)
+{
+    static const struct gqa_setting any_bias = {.json = NULL};
+    const uint64_t d_model = b->network->d_model;
+    uint64_t width = d_model;
+    struct gqa_stem stem = {""};
+    char name[2 * GQA_MAX_NAME + 8];
+    size_t index;
+    enum gqa_status st = gqa_setting_count(&width, &b->family->embedding.width,
+                                           b->model->config);
+
+    gqa_stem_of(&stem, b, module);
+    snprintf(name, sizeof name, "%s.weight", stem.text);
+    if (st != GQA_OK || (width == d_model && !gqa_find_param(b, name, &index)))
+        return st;
+    if (width > d_model)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "an embedding of width %llu, normed before a stream of "
+                        "%llu, cannot be run",
+                        ULL(width), ULL(d_model));
+    stack->embedding_width = width;
+    stack->widened_behind = true;
+    st = gqa_take_linear(&stack->widened, b, stem.text, &any_bias);
+    return st == GQA_OK ? gqa_check_linear(b, &stack->widened, width, d_model)
+                        : st;
+}
+
 static enum gqa_status take_table(struct gqa_network_stack *stack,
                                   const struct gqa_network_builder *b)
 {
     const struct gqa_network *n = b->network;
+    const struct gqa_embedding_rule *rule = &b->family->embedding;
     char name[2 * GQA_MAX_NAME + 8];
     struct gqa_stem stem = {""};
+    uint64_t rows;
     enum gqa_status st;
 
     snprintf(name, sizeof name, "%s.weight",
-             gqa_stem_of(&stem, b, b->family->names.embedding));
-    if ((st = gqa_take_param(&stack->embedding, b, name, false)) != GQA_OK ||
-        (st = take_between(&stack->widened, &stack->embedding_width, b,
-                           b->family->embedding.widened, true)) != GQA_OK)
+             gqa_stem_of(
+                 &stem, b,
+                 gqa_embedding_of(b->family, stack->stack, b->model->config)));
+    if ((st = gqa_take_param(&stack->embedding, b, name, false)) != GQA_OK)
         return st;
-    return gqa_check_matrix(b, stack->embedding, n->table_size,
-                            stack->embedding_width ? stack->embedding_width
-                                                   : n->d_model);
+    st = rule->widened_behind
+             ? take_widened_behind(stack, b, rule->widened_behind)
+             : take_between(&stack->widened, &stack->embedding_width, b,
+                            rule->widened, true);
+    if (st != GQA_OK)
+        return st;
+    rows = b->model->params[stack->embedding].rows;
+    /* The same tokens go into both stacks. */
+    if (stack->stack == GQA_STACK_ENCODER && rows < n->table_size)
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "'%s' has %llu tokens, and the decoder's table %llu: "
+                        "an encoder of fewer cannot be run",
+                        name, ULL(rows), ULL(n->table_size));
+    return gqa_check_matrix(
+        b, stack->embedding,
+        stack->stack == GQA_STACK_ENCODER ? rows : n->table_size,
+        stack->embedding_width ? stack->embedding_width : n->d_model);
 }
 
 /* Tables of places, of which all tokens have the first. */
@@ -301,7 +359,7 @@ static enum gqa_status take_places(struct gqa_network_stack *stack,
         st = gqa_take_param(table, b, name, false);
         if (st == GQA_OK)
             st = gqa_check_matrix(b, *table, b->model->params[*table].rows,
-                                  b->network->d_model);
+                                  added_width(stack, b));
     }
     return st;
 }
@@ -357,7 +415,8 @@ static enum gqa_status take_embedding(struct gqa_network_stack *stack,
         (st = take_positions(stack, b, rule)) != GQA_OK ||
         (st = choose_width(&stack->embedding_scale, b, &rule->scale)) != GQA_OK)
         return st;
-    return gqa_take_norm(&stack->embedding_norm, b, NULL, 0, &rule->norm);
+    return gqa_take_norm(&stack->embedding_norm, b, NULL, 0, &rule->norm,
+                         added_width(stack, b));
 }
 
 static uint64_t count_layers(const struct gqa_model *m, enum gqa_stack which)
@@ -367,6 +426,27 @@ static uint64_t count_layers(const struct gqa_model *m, enum gqa_stack which)
                : m->n_layers;
 }
 
+/* An input is no longer than what is attended to as a whole. */
+static enum gqa_status limit_input(struct gqa_network_stack *stack,
+                                   const struct gqa_network_builder *b)
+{
+    struct gqa_network *n = b->network;
+    uint64_t most = 0;
+    const enum gqa_status st = gqa_longest_whole(
+        &most, b->family->behaviours.whole_attention, b->model->config);
+
+    if (st != GQA_OK || most == 0)
+        return st;
+    if (stack->n_positions == 0 || most < stack->n_positions)
+        stack->n_positions = most;
+    if (n->max_positions == 0 || most < n->max_positions)
+        n->max_positions = most;
+    return GQA_OK;
+}
+
+/* No model runs its layers as often. */
+enum { MAX_ROUNDS = 4096 };
+
 static enum gqa_status take_stack(const struct gqa_network_builder *b,
                                   enum gqa_stack which)
 {
@@ -374,25 +454,32 @@ static enum gqa_status take_stack(const struct gqa_network_builder *b,
     const struct gqa_stack_rule *rule = &b->family->stacks[which];
     struct gqa_network *n = b->network;
     struct gqa_network_stack *stack = &n->stacks[n->n_stacks++];
-    const uint64_t n_blocks = count_layers(m, which);
-    enum gqa_status st;
+    const uint64_t n_layers = count_layers(m, which);
+    uint64_t times = 1;
+    enum gqa_status st = gqa_setting_count(&times, &rule->times, m->config);
 
     stack->stack = which;
-    if ((st = take_embedding(stack, b)) != GQA_OK)
+    if (st != GQA_OK || (st = take_embedding(stack, b)) != GQA_OK ||
+        (which == GQA_STACK_ENCODER && (st = limit_input(stack, b)) != GQA_OK))
         return st;
-    if (n_blocks == 0)
+    if (n_layers == 0)
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "there are no layers of the %s: a model without them "
                         "cannot be run",
                         gqa_stack_name(which));
-    stack->blocks = calloc(n_blocks, sizeof *stack->blocks);
+    if (times == 0 || times > MAX_ROUNDS)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: layers that run %llu times: 1 to %d "
+                        "can be run",
+                        ULL(times), MAX_ROUNDS);
+    stack->blocks = calloc(times, n_layers * sizeof *stack->blocks);
     if (!stack->blocks)
         return gqa_fail_nomem();
-    stack->n_blocks = (size_t)n_blocks;
+    stack->n_blocks = (size_t)(times * n_layers);
     for (size_t i = 0; i < stack->n_blocks && st == GQA_OK; i++)
-        st = take_block(b, rule, stack, i);
+        st = take_block(b, rule, stack, i, i % (size_t)n_layers);
     return st == GQA_OK ? gqa_take_norm(&stack->final_norm, b, NULL, 0,
-                                        &rule->final_norm)
+                                        &rule->final_norm, n->d_model)
                         : st;
 }
 
@@ -442,8 +529,7 @@ static enum gqa_status take_addend(const struct gqa_network_builder *b)
 /* Of a class that makes no logits of tokens, but what others make of rows. */
 static bool may_lack_logits(const struct gqa_model *m)
 {
-    return gqa_has_classes(m->config) &&
-           !gqa_class_named(m->config, GQA_CLASS_LM);
+    return gqa_has_classes(m) && !gqa_class_named(m, GQA_CLASS_LM);
 }
 
 /*
@@ -457,7 +543,7 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
     struct gqa_network *n = b->network;
     char name[GQA_MAX_NAME];
     gqa_texts stem = b->family->names.unembedding;
-    bool tied = false;
+    struct gqa_tied tied;
     size_t index;
     enum gqa_status st;
 
@@ -466,7 +552,7 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
     n->n_outputs = n->d_model;
     if (gqa_network_is_encoder(n))
         return GQA_OK;
-    if ((st = gqa_setting_flag(&tied, &rule->tied, b->model->config)) != GQA_OK)
+    if ((st = gqa_model_tied(&tied, b->model)) != GQA_OK)
         return st;
     for (; *stem; stem++) {
         snprintf(name, sizeof name, "%s.weight", *stem);
@@ -476,7 +562,7 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
     if (*stem) {
         st = gqa_take_linear(&n->unembedding, b, *stem, &rule->bias);
         n->unembedding.input_major = false;
-    } else if (tied) {
+    } else if (tied.in_4 || tied.in_5) {
         n->unembedding =
             (struct gqa_linear){.weight = n->stacks[n->n_stacks - 1].embedding,
                                 .bias = GQA_NO_PARAM};
@@ -600,7 +686,7 @@ static bool has_stack(const struct gqa_network_builder *b, enum gqa_stack which)
 
     return b->family->stacks[which].given &&
            (which == GQA_STACK_ENCODER || count_layers(m, which) > 0 ||
-            gqa_class_named(m->config, GQA_CLASS_LM));
+            gqa_class_named(m, GQA_CLASS_LM));
 }
 
 /* What the decoder looks back at: its own encoder's rows, or those of another
@@ -656,6 +742,10 @@ static enum gqa_status find_prefix(struct gqa_network_builder *b)
 {
     const struct gqa_family_names *names = &b->family->names;
     const uint64_t unwritten = b->family->logits.unwritten;
+    const char *module = gqa_embedding_of(
+        b->family,
+        has_stack(b, GQA_STACK_DECODER) ? GQA_STACK_DECODER : GQA_STACK_ENCODER,
+        b->model->config);
     char name[2 * GQA_MAX_NAME];
     size_t index;
 
@@ -668,7 +758,7 @@ static enum gqa_status find_prefix(struct gqa_network_builder *b)
     for (gqa_texts prefix = names->prefixes; *prefix && !b->network->table_size;
          prefix++) {
         b->prefix = *prefix;
-        snprintf(name, sizeof name, "%s%s.weight", *prefix, names->embedding);
+        snprintf(name, sizeof name, "%s%s.weight", *prefix, module);
         if (gqa_find_param(b, name, &index)) {
             b->network->table_size = b->model->params[index].rows;
             break;
@@ -679,7 +769,7 @@ static enum gqa_status find_prefix(struct gqa_network_builder *b)
         return gqa_fail(GQA_ERR_FORMAT,
                         "'%s%s.weight' is missing, or is no embedding of 1 to "
                         "%d tokens: the model cannot be run",
-                        names->prefixes[0], names->embedding, INT32_MAX);
+                        names->prefixes[0], module, INT32_MAX);
     b->network->vocab_size = b->network->table_size - unwritten;
     return GQA_OK;
 }
@@ -773,6 +863,14 @@ void gqa_network_free(struct gqa_network *network)
 bool gqa_network_is_encoder(const struct gqa_network *n)
 {
     return n->n_stacks == 1 && n->stacks[0].stack == GQA_STACK_ENCODER;
+}
+
+bool gqa_network_repeats(const struct gqa_network *n)
+{
+    for (size_t i = 0; i < n->n_stacks; i++)
+        if (n->stacks[i].n_blocks > count_layers(n->model, n->stacks[i].stack))
+            return true;
+    return false;
 }
 
 bool gqa_network_is_input(const struct gqa_network *n,

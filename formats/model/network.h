@@ -149,7 +149,8 @@ struct gqa_attention_block {
     const struct gqa_rope *rope;   /* NULL: none; lent by the network */
     struct gqa_relative_bias bias; /* of layer 0 where layers share it */
     /* Only keys that are at most so far away, on either side, are seen, where
-     * it is not 0; the bias by distance says so (LongT5). */
+     * it is not 0: a bias by distance says so, of its own where there is no
+     * other (LongT5, ModernBERT). */
     uint64_t within;
     struct gqa_summaries summaries; /* of an encoder */
     /* ALiBi: a score's addend is -slopes[h] * |distance|. [n_heads], owned
@@ -231,16 +232,19 @@ struct gqa_network_stack {
     size_t places[GQA_MAX_PLACES];
     size_t n_places;
     /* Not 0: the embedding is so wide, and the stream what this makes of it,
-     * before positions are added (OPT-350m). */
+     * before positions are added (OPT-350m), or of all below, normed, which are
+     * no wider than it, nor than the stream (ALBERT). */
     uint64_t embedding_width;
     struct gqa_linear widened;
+    bool widened_behind;
     /* x = embedding_norm(embedding * embedding_scale + positions + places),
      * codes being further embeddings. The scale is rounded to the type of the
      * activations, as Gemma rounds it. */
     double embedding_scale;
     struct gqa_norm embedding_norm;
     bool norm_first; /* of the embedding alone: positions are added behind */
-    struct gqa_block *blocks; /* owned by the network */
+    /* Owned by the network. Layers that run several times are as many. */
+    struct gqa_block *blocks;
     size_t n_blocks;
     struct gqa_norm final_norm;
 };
@@ -288,6 +292,9 @@ void gqa_network_free(struct gqa_network *network);
 /* Whether it has an encoder and no decoder: tokens see those behind them, so
  * that a sequence is run all at once, and nothing of it is kept for more. */
 bool gqa_network_is_encoder(const struct gqa_network *network);
+
+/* Whether layers run several times. */
+bool gqa_network_repeats(const struct gqa_network *network);
 
 /* Whether the stack is looked back at by another: an encoder beside a
  * decoder. */

@@ -93,6 +93,38 @@ static enum gqa_status choose_window(uint64_t *out, bool *slides,
     return gqa_check_layer_type(b, rule, layer, *out);
 }
 
+/* How far away a key may be, on either side; 0: any is seen. A span is that of
+ * both sides, of all layers or of each. */
+static enum gqa_status choose_reach(struct gqa_attention_block *out,
+                                    bool *slides,
+                                    const struct gqa_network_builder *b,
+                                    const struct gqa_attention_rule *rule,
+                                    size_t layer)
+{
+    const json_t *span = NULL;
+    enum gqa_status st =
+        gqa_setting_count(&out->within, &rule->within, b->model->config);
+
+    if (st != GQA_OK || !rule->span.json)
+        return st;
+    if ((st = gqa_layer_slides(slides, &b->family->behaviours, b->model->config,
+                               layer)) != GQA_OK ||
+        !*slides ||
+        (st = gqa_setting_get(&span, NULL, &rule->span, b->model->config)) !=
+            GQA_OK)
+        return st;
+    if (json_is_array(span))
+        span = json_array_get(span, layer);
+    if (!json_is_integer(span) || json_integer_value(span) < 2 ||
+        json_integer_value(span) > INT32_MAX)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "configuration: the span of what a token of layer %zu "
+                        "sees is no whole number from 2 on",
+                        layer);
+    out->within = (uint64_t)json_integer_value(span) / 2;
+    return GQA_OK;
+}
+
 /* One that has a name of its own. */
 static enum gqa_status take_output_bias(struct gqa_attention_block *out,
                                         const struct gqa_network_builder *b,
@@ -172,7 +204,7 @@ static enum gqa_status take_summaries(struct gqa_summaries *out,
     if ((st = gqa_setting_count(&out->size, &said->of, b->model->config)) !=
             GQA_OK ||
         (st = gqa_take_norm(&out->norm, b, rule->pattern, (size_t)heads->layer,
-                            &said->norm)) != GQA_OK)
+                            &said->norm, b->network->d_model)) != GQA_OK)
         return st;
     if (out->size == 0)
         return gqa_fail(GQA_ERR_FORMAT,
@@ -194,13 +226,16 @@ enum gqa_status gqa_take_attention(struct gqa_attention_block *out,
     const uint64_t d_model = b->network->d_model;
     const uint64_t looked_at =
         heads->kind == GQA_ATTENTION_CROSS ? b->network->memory_width : d_model;
+    struct gqa_sublayer_norms norms = rule->norms;
     bool slides = false;
     enum gqa_status st;
 
+    if (rule->first_unnormed && layer == 0)
+        norms.norm.json = NULL;
     *out = (struct gqa_attention_block){
         .heads = heads,
-        .causal = heads->stack == GQA_STACK_DECODER &&
-                  heads->kind == GQA_ATTENTION_SELF,
+        .causal = rule->causal || (heads->stack == GQA_STACK_DECODER &&
+                                   heads->kind == GQA_ATTENTION_SELF),
         .rope = scheme == GQA_POSITION_ROPE ? &b->network->rope : NULL,
         .bias = {.table = GQA_NO_PARAM},
         .slopes = scheme == GQA_POSITION_ALIBI ? b->network->slopes : NULL,
@@ -208,7 +243,7 @@ enum gqa_status gqa_take_attention(struct gqa_attention_block *out,
     };
     if ((st = gqa_take_sublayer_norms(&out->norm, &out->output_norm,
                                       &out->after_norm, b, layers, layer,
-                                      &rule->norms)) != GQA_OK ||
+                                      &norms)) != GQA_OK ||
         (st = gqa_take_head_norm(&out->q_norm, b, rule, heads,
                                  &rule->head_norms.module[0])) != GQA_OK ||
         (st = gqa_take_head_norm(&out->k_norm, b, rule, heads,
@@ -219,8 +254,7 @@ enum gqa_status gqa_take_attention(struct gqa_attention_block *out,
                                  b->model->config)) != GQA_OK ||
         (st = gqa_setting_number(&out->clip, &rule->clip, b->model->config)) !=
             GQA_OK ||
-        (st = gqa_setting_count(&out->within, &rule->within,
-                                b->model->config)) != GQA_OK ||
+        (st = choose_reach(out, &slides, b, rule, layer)) != GQA_OK ||
         (st = take_projection(&out->q, b, &heads->q, &rule->bias[0], false,
                               d_model)) != GQA_OK ||
         (st = take_projection(&out->k, b, &heads->k, &rule->bias[1], false,

@@ -236,16 +236,19 @@ static enum gqa_status take_norm(struct gqa_norm *out,
                                  const struct gqa_norm_rule *rule,
                                  uint64_t width)
 {
+    enum gqa_part_presence weight, bias;
     enum gqa_status st;
 
     out->kind = rule->kind;
     out->one_plus = rule->one_plus;
     if ((st = gqa_setting_number(&out->eps, &rule->eps, b->model->config)) !=
             GQA_OK ||
-        (st = take_norm_part(&out->weight, b, stem, "weight", rule->weight,
-                             width)) != GQA_OK)
+        (st = gqa_norm_parts(&weight, &bias, rule, b->model->config)) !=
+            GQA_OK ||
+        (st = take_norm_part(&out->weight, b, stem, "weight", weight, width)) !=
+            GQA_OK)
         return st;
-    return take_norm_part(&out->bias, b, stem, "bias", rule->bias, width);
+    return take_norm_part(&out->bias, b, stem, "bias", bias, width);
 }
 
 static const struct gqa_norm no_norm = {
@@ -254,7 +257,7 @@ static const struct gqa_norm no_norm = {
 enum gqa_status gqa_take_norm(struct gqa_norm *out,
                               const struct gqa_network_builder *b,
                               const char *layers, size_t layer,
-                              const struct gqa_setting *module)
+                              const struct gqa_setting *module, uint64_t width)
 {
     const char *name = NULL;
     struct gqa_stem stem = {""};
@@ -268,7 +271,7 @@ enum gqa_status gqa_take_norm(struct gqa_norm *out,
         gqa_stem_in(&stem, b, layers, layer, name);
     else
         gqa_stem_of(&stem, b, name);
-    return take_norm(out, b, stem.text, &b->family->norm, b->network->d_model);
+    return take_norm(out, b, stem.text, &b->family->norm, width);
 }
 
 enum gqa_status gqa_take_sublayer_norms(struct gqa_norm *before,
@@ -280,11 +283,14 @@ enum gqa_status gqa_take_sublayer_norms(struct gqa_norm *before,
 {
     enum gqa_status st;
 
-    if ((st = gqa_take_norm(before, b, layers, layer, &rule->norm)) != GQA_OK ||
-        (st = gqa_take_norm(output, b, layers, layer, &rule->output_norm)) !=
-            GQA_OK)
+    const uint64_t width = b->network->d_model;
+
+    if ((st = gqa_take_norm(before, b, layers, layer, &rule->norm, width)) !=
+            GQA_OK ||
+        (st = gqa_take_norm(output, b, layers, layer, &rule->output_norm,
+                            width)) != GQA_OK)
         return st;
-    return gqa_take_norm(after, b, layers, layer, &rule->after_norm);
+    return gqa_take_norm(after, b, layers, layer, &rule->after_norm, width);
 }
 
 /* Stock loaders drop a norm that the configuration does not ask for. */

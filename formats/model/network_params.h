@@ -75,7 +75,7 @@ GQA_MUST_USE
 enum gqa_status gqa_take_norm(struct gqa_norm *out,
                               const struct gqa_network_builder *b,
                               const char *layers, size_t layer,
-                              const struct gqa_setting *module);
+                              const struct gqa_setting *module, uint64_t width);
 
 /* The norms of a sublayer of layer `layer`. */
 GQA_MUST_USE

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/json.h"
 #include "formats/families/family.h"
@@ -42,6 +43,24 @@ static void tell_described(json_t *list, const struct gqa_model *model)
             break; /* the others are its other spellings */
         }
     }
+}
+
+/* --- Models that hold the language model -----------------------------------
+ */
+
+/* Of PaliGemma the prompt is a picture and what is asked of it. */
+static void tell_whole(json_t *list, const struct gqa_model *model)
+{
+    static const char type[] = "paligemma";
+    const char *said = json_string_value(
+        json_object_get(gqa_model_whole_config(model), "model_type"));
+
+    if (model->within && said && strcmp(said, type) == 0)
+        add(list,
+            "model_type is \"paligemma\": transformers 4 lets each token of a "
+            "prompt see all of it, and transformers 5 those that its processor "
+            "marks; without marks 5 and these tools let a token see itself and "
+            "those before it");
 }
 
 /* --- What does not fit the tensors ------------------------------------------
@@ -103,6 +122,7 @@ enum gqa_status gqa_readings_create(json_t **out,
         if (st == GQA_OK)
             st = gqa_rope_readings_add(list, model);
         tell_described(list, model);
+        tell_whole(list, model);
         tell_layer_types(list, model);
         tell_pad_token(list, model);
     }

@@ -43,6 +43,21 @@ bool gqa_layout_takes(enum gqa_head_layout layout, uint64_t n_kv_heads)
            n_kv_heads % GQA_HEAD_BLOCKS == 0;
 }
 
+bool gqa_attention_can_have(const struct gqa_attention *a, uint64_t n_kv_heads)
+{
+    return n_kv_heads > 0 && a->n_kv_heads % n_kv_heads == 0 &&
+           gqa_layout_takes(a->layout, n_kv_heads);
+}
+
+uint64_t gqa_attention_fewest(const struct gqa_attention *a)
+{
+    uint64_t n = 1;
+
+    while (n < a->n_kv_heads && !gqa_attention_can_have(a, n))
+        n++;
+    return n;
+}
+
 uint64_t gqa_attention_length(const struct gqa_attention *a,
                               const struct gqa_slice *slice)
 {

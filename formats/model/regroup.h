@@ -12,6 +12,13 @@
 struct gqa_attention gqa_attention_regrouped(const struct gqa_attention *a,
                                              uint64_t n_kv_heads);
 
+/* Whether its KV heads can be pooled to so many: a divisor of them, which the
+ * layout takes. */
+bool gqa_attention_can_have(const struct gqa_attention *a, uint64_t n_kv_heads);
+
+/* The fewest of those. */
+uint64_t gqa_attention_fewest(const struct gqa_attention *a);
+
 /* Length of the parameters of a's slice q, k or v, along the axis that its
  * heads lie on. */
 uint64_t gqa_attention_length(const struct gqa_attention *a,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "formats/model/tied.h"
 
 void gqa_model_sizes(struct gqa_size out[GQA_N_SIZES],
                      const struct gqa_model *m,
@@ -92,6 +93,32 @@ static void say_head_dim(json_t *config, gqa_texts keys, uint64_t fact)
         json_object_del(config, "head_dim");
 }
 
+bool gqa_model_pads_beyond(uint64_t *token, uint64_t *rows,
+                           const json_t *config, const struct gqa_model *model)
+{
+    const char *key = gqa_config_key(config, model->family->keys.pad_token);
+    size_t table;
+
+    /* Tables of codes have a row for it. */
+    if (model->family->stacks[GQA_STACK_DECODER].input == GQA_INPUT_CODES ||
+        !key || json_object_get(config, key) ||
+        !gqa_find_embedding(&table, model))
+        return false;
+    *token = gqa_family_default(model->family, config, key);
+    *rows = model->params[table].rows;
+    return *token >= *rows;
+}
+
+static void say_padding(json_t *config, const struct gqa_model *model)
+{
+    uint64_t token, rows;
+
+    if (gqa_model_pads_beyond(&token, &rows, config, model))
+        json_object_set_new(
+            config, gqa_config_key(config, model->family->keys.pad_token),
+            json_null());
+}
+
 void gqa_model_say_sizes(json_t *config, const struct gqa_model *model,
                          const struct gqa_inventory *inventory,
                          uint64_t n_kv_heads)
@@ -104,6 +131,7 @@ void gqa_model_say_sizes(json_t *config, const struct gqa_model *model,
     for (size_t i = 0; i < GQA_N_SIZES; i++)
         say(config, model, &sizes[i]);
     say_head_dim(config, k->head_dim, a->head_dim);
+    say_padding(config, model);
     if (model->family->stock_grouped == GQA_STOCK_UNIFORM)
         say_absent(config, model, k->n_kv_heads, n_kv_heads);
 }

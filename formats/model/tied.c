@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/families/family.h"
+#include "common/json.h"
+#include "formats/families/nested.h"
 
 enum {
     N_SOME = 64, /* rows; of a matrix trained by itself nearly all differ */
@@ -31,7 +32,7 @@ static bool find_module(size_t *index, const struct gqa_model *model,
 
 bool gqa_find_embedding(size_t *index, const struct gqa_model *model)
 {
-    const char *module = model->family->names.embedding;
+    const char *module = gqa_written_embedding(model->family, model->config);
 
     return module && find_module(index, model, module);
 }
@@ -46,6 +47,48 @@ bool gqa_name_is_unembedding(const struct gqa_model *model, const char *name)
             return true;
     }
     return false;
+}
+
+/* --- What configurations say ---------------------------------------------- */
+
+/* What the whole says beside the language model, or stands for there. */
+static bool is_tied_outside(bool *is_said, const struct gqa_nested *nested,
+                            const json_t *whole)
+{
+    static const char name[] = "tie_word_embeddings";
+    const json_t *said = json_object_get(whole, name);
+    json_t *silent = nested->silent ? gqa_json_own(nested->silent) : NULL;
+    const bool tied = json_is_true(said ? said : json_object_get(silent, name));
+
+    *is_said = said != NULL;
+    json_decref(silent);
+    return tied;
+}
+
+enum gqa_status gqa_model_tied(struct gqa_tied *out,
+                               const struct gqa_model *model)
+{
+    const struct gqa_nested *nested = gqa_model_nested(model);
+    const enum gqa_nested_tied by = nested ? nested->tied : GQA_TIED_INSIDE;
+    const json_t *value = NULL;
+    bool outside = false, is_said = false;
+    enum gqa_status st;
+
+    *out = (struct gqa_tied){0};
+    st = gqa_setting_get(&value, &out->key, &model->family->logits.tied,
+                         model->config);
+    if (st != GQA_OK)
+        return st;
+    out->in_4 = out->in_5 = json_is_true(value);
+    if (by == GQA_TIED_INSIDE)
+        return GQA_OK;
+    outside = is_tied_outside(&is_said, nested, model->outer_config);
+    out->in_5 = by == GQA_TIED_EITHER_IN_5 ? out->in_4 || outside : outside;
+    if (by == GQA_TIED_OUTSIDE) {
+        out->in_4 = outside;
+        out->key = is_said ? "tie_word_embeddings" : NULL;
+    }
+    return gqa_json_check();
 }
 
 /* --- Whether they are the same -------------------------------------------- */
@@ -173,17 +216,16 @@ static enum gqa_status find_other(size_t *out,
     return st;
 }
 
-/* Whether logits are said to be made by the embedding; by which key, or NULL:
- * because none says otherwise. */
-static enum gqa_status is_tied(bool *out, const char **key,
-                               const struct gqa_model *model)
+/* Without a matrix for logits of its own, a version draws one. */
+static void say_levels(char *text, const struct gqa_model *model,
+                       const struct gqa_tied *tied)
 {
-    const json_t *value = NULL;
-    const enum gqa_status st = gqa_setting_get(
-        &value, key, &model->family->logits.tied, model->config);
-
-    *out = st == GQA_OK && json_is_true(value);
-    return st;
+    snprintf(text, MAX_TEXT,
+             "'%.200s.weight' is not there, and tie_word_embeddings is true %s "
+             "%s alone: transformers %s draws it afresh, transformers %s and "
+             "these tools make logits with the embedding",
+             model->family->names.unembedding[0], tied->in_4 ? "in" : "beside",
+             model->within, tied->in_4 ? "5" : "4", tied->in_4 ? "4" : "5");
 }
 
 static enum gqa_status say_unembedding(char *text,
@@ -192,28 +234,43 @@ static enum gqa_status say_unembedding(char *text,
                                        size_t embedding,
                                        enum gqa_tied_rows rows)
 {
-    const char *key = NULL;
-    bool tied = false;
+    bool is_there = false;
+    struct gqa_tied tied;
     size_t other = GQA_NO_PARAM, index;
-    enum gqa_status st = is_tied(&tied, &key, model);
+    enum gqa_status st = gqa_model_tied(&tied, model);
 
     for (gqa_texts stem = model->family->names.unembedding;
-         tied && st == GQA_OK && stem && *stem && other == GQA_NO_PARAM;
-         stem++) {
+         st == GQA_OK && stem && *stem && other == GQA_NO_PARAM; stem++) {
         char name[GQA_MAX_NAME + 8];
 
         snprintf(name, sizeof name, "%s.weight", *stem);
-        if (gqa_model_find(model, name, &index))
+        if (!gqa_model_find(model, name, &index))
+            continue;
+        is_there = true;
+        if (tied.in_4)
             st = find_other(&other, checkpoint, model, embedding, index, rows);
     }
+    if (st == GQA_OK && !is_there && tied.in_4 != tied.in_5)
+        say_levels(text, model, &tied);
     if (st == GQA_OK && other != GQA_NO_PARAM)
         snprintf(text, MAX_TEXT,
                  "'%.200s' is not '%.200s', though tie_word_embeddings %s: "
                  "transformers 4 makes logits with the embedding, transformers "
                  "5 and these tools with what is there, as false would say",
                  model->params[other].name, model->params[embedding].name,
-                 key ? "is true" : "is absent, which stands for true");
+                 tied.key ? "is true" : "is absent, which stands for true");
     return st;
+}
+
+/* What a stack has for itself is no copy. */
+static bool is_own_table(const struct gqa_model *model, const char *module)
+{
+    for (int s = 0; s < 2; s++)
+        if (model->family->stacks[s].embedding.table.json &&
+            strcmp(module, gqa_embedding_of(model->family, (enum gqa_stack)s,
+                                            model->config)) == 0)
+            return true;
+    return false;
 }
 
 static enum gqa_status say_copies(char *text, struct gqa_checkpoint *checkpoint,
@@ -225,7 +282,7 @@ static enum gqa_status say_copies(char *text, struct gqa_checkpoint *checkpoint,
 
     for (gqa_texts copy = model->family->names.copies;
          copy && *copy && st == GQA_OK && other == GQA_NO_PARAM; copy++)
-        if (find_module(&index, model, *copy))
+        if (!is_own_table(model, *copy) && find_module(&index, model, *copy))
             st = find_other(&other, checkpoint, model, embedding, index, rows);
     if (st == GQA_OK && other != GQA_NO_PARAM)
         snprintf(text, MAX_TEXT,

@@ -17,6 +17,17 @@ enum gqa_tied_rows {
 /* The embedding of tokens; false: there is none. */
 bool gqa_find_embedding(size_t *index, const struct gqa_model *model);
 
+/* Whether a model without a matrix for them makes logits with the embedding. */
+struct gqa_tied {
+    bool in_4, in_5; /* by transformers 4, and by 5 */
+    const char *key; /* by which 4 does; NULL: because none says otherwise */
+};
+
+/* Errors as gqa_setting_flag(). */
+GQA_MUST_USE
+enum gqa_status gqa_model_tied(struct gqa_tied *out,
+                               const struct gqa_model *model);
+
 /* Whether the parameter of this name makes logits of the stream. */
 bool gqa_name_is_unembedding(const struct gqa_model *model, const char *name);
 

@@ -70,6 +70,28 @@ enum gqa_status gqa_tape_linear_back(const struct gqa_tape *t, void *dx,
                : st;
 }
 
+/* Through a product of several weights: theirs and biases' gradients lie as
+ * they do, d_weight and d_bias those of the first, NULL where none is trained.
+ */
+static enum gqa_status joint_back(const struct gqa_tape *t, void *dx,
+                                  const void *x, const void *dy,
+                                  uint64_t n_rows,
+                                  const struct gqa_weight *weight,
+                                  void *d_weight, void *d_bias, bool accumulate)
+{
+    const struct gqa_runtime *r = t->runtime;
+    enum gqa_status st = GQA_OK;
+
+    if (d_weight || d_bias)
+        st = ops_of(t)->linear_weight(r->device, d_weight, d_bias, x,
+                                      weight->cols, dy, weight->rows, n_rows,
+                                      false);
+    return st == GQA_OK && dx
+               ? gqa_linear_transposed(r->backend, r->device, dx, dy, n_rows,
+                                       weight, false, accumulate)
+               : st;
+}
+
 static bool norm_is_trained(const struct gqa_tape *t,
                             const struct gqa_norm *norm)
 {
@@ -193,9 +215,10 @@ static enum gqa_status heads_back(const struct attention *at,
                : GQA_OK;
 }
 
-/* From d of what was attended to, to d of queries, turned, and of the caches.
- */
-static enum gqa_status keys_back(const struct attention *at)
+/* From d of what was attended to, to d of queries, turned, and of the caches;
+ * and farther, through `turn`, where *turned says so behind it. */
+static enum gqa_status keys_back(const struct attention *at,
+                                 const struct gqa_turn_op *turn, bool *turned)
 {
     const struct gqa_tape *t = at->tape;
     const struct gqa_tape_scratch *s = &t->scratch;
@@ -207,6 +230,8 @@ static enum gqa_status keys_back(const struct attention *at)
         .d_k = at->d_k,
         .d_v = at->d_v,
         .d_bias = at->d_bias,
+        .turn = turn,
+        .turned = turned,
     };
 
     return ops_of(t)->attend_back(t->runtime->device, &op);
@@ -272,27 +297,32 @@ static enum gqa_status ends_back(const struct attention *at,
     return ops_of(t)->turn_back(t->runtime->device, &op);
 }
 
-/* To d of projections: of queries, and from the caches of keys and values; the
- * batch is theirs. */
-static enum gqa_status turn_back(const struct attention *at, bool queries,
-                                 bool keys, uint64_t n_rows)
+/* To d of queries, and from the caches of keys and values. */
+static struct gqa_turn_op turn_of(const struct attention *at, bool queries,
+                                  bool keys)
 {
-    const struct gqa_tape *t = at->tape;
     const struct gqa_tape_attention caches = {.cache_k = at->d_k,
                                               .cache_v = at->d_v};
-    const struct gqa_turn_op op =
-        gqa_tape_turn(t, at->a, &caches, queries ? &at->q : NULL,
-                      keys ? &at->k : NULL, &at->v, at->op.capacity);
-    enum gqa_status st = GQA_OK;
 
-    if (keys && at->k.x != at->q.x)
-        st = clear(at, &at->k, n_rows);
-    if (st == GQA_OK && keys && at->v.x != at->k.x)
-        st = clear(at, &at->v, n_rows);
-    if (st == GQA_OK)
-        st = ops_of(t)->turn_back(t->runtime->device, &op);
-    if (st == GQA_OK && queries)
-        st = ends_back(at, &at->q);
+    return gqa_tape_turn(at->tape, at->a, &caches, queries ? &at->q : NULL,
+                         keys ? &at->k : NULL, &at->v, at->op.capacity);
+}
+
+/* Rows of keys and values, before their heads are set. */
+static enum gqa_status clear_keys(const struct attention *at, uint64_t n_rows)
+{
+    enum gqa_status st =
+        at->k.x != at->q.x ? clear(at, &at->k, n_rows) : GQA_OK;
+
+    return st == GQA_OK && at->v.x != at->k.x ? clear(at, &at->v, n_rows) : st;
+}
+
+/* From d of heads as turn_back() leaves them, to d of projections. */
+static enum gqa_status plain_back(const struct attention *at, bool queries,
+                                  bool keys, uint64_t n_rows)
+{
+    enum gqa_status st = queries ? ends_back(at, &at->q) : GQA_OK;
+
     if (st == GQA_OK && keys)
         st = ends_back(at, &at->k);
     if (st == GQA_OK)
@@ -302,6 +332,36 @@ static enum gqa_status turn_back(const struct attention *at, bool queries,
     return st == GQA_OK && keys
                ? heads_back(at, &at->k, &at->a->k_norm, at->room->k_plain)
                : st;
+}
+
+/* To d of projections: of queries, and from the caches of keys and values; the
+ * batch is theirs. */
+static enum gqa_status turn_back(const struct attention *at, bool queries,
+                                 bool keys, uint64_t n_rows)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_turn_op op = turn_of(at, queries, keys);
+    enum gqa_status st = keys ? clear_keys(at, n_rows) : GQA_OK;
+
+    if (st == GQA_OK)
+        st = ops_of(t)->turn_back(t->runtime->device, &op);
+    return st == GQA_OK ? plain_back(at, queries, keys, n_rows) : st;
+}
+
+/* From d of what was attended to, to d of projections: at once, where the
+ * device can. */
+static enum gqa_status attention_back(const struct attention *at)
+{
+    const uint64_t n_rows = at->stack->n_rows;
+    const struct gqa_turn_op turn = turn_of(at, true, true);
+    bool turned = false;
+    enum gqa_status st = clear_keys(at, n_rows);
+
+    if (st == GQA_OK)
+        st = keys_back(at, &turn, &turned);
+    if (st == GQA_OK && !turned)
+        st = ops_of(at->tape)->turn_back(at->tape->runtime->device, &turn);
+    return st == GQA_OK ? plain_back(at, true, true, n_rows) : st;
 }
 
 /* Behind place_heads(): queries lie in their rows as their gradients do. */
@@ -335,28 +395,6 @@ static void cross_op(struct attention *at)
     at->op.v = at->room->cache_v;
     at->op.capacity = t->sizes.encoder_length;
     at->op.key_counts = t->stacks[0].n_tokens;
-}
-
-/* Through one product; gradients lie as the weights do, where these are
- * trained. */
-static enum gqa_status joint_back(const struct attention *at, void *d_in,
-                                  const void *in, bool accumulate)
-{
-    const struct gqa_tape *t = at->tape;
-    const struct gqa_runtime *r = t->runtime;
-    const uint64_t n_rows = at->stack->n_rows;
-    void *d_weight = gqa_tape_gradient_of(t, at->a->q.weight);
-    void *d_bias = gqa_tape_gradient_of(t, at->a->q.bias);
-    enum gqa_status st = GQA_OK;
-
-    if (d_weight || d_bias)
-        st = ops_of(t)->linear_weight(r->device, d_weight, d_bias, in,
-                                      at->weight.cols, at->q.x, at->weight.rows,
-                                      n_rows, false);
-    return st == GQA_OK && d_in
-               ? gqa_linear_transposed(r->backend, r->device, d_in, at->q.x,
-                                       n_rows, &at->weight, false, accumulate)
-               : st;
 }
 
 /* The attention to summaries that is beside one to tokens; both have queries,
@@ -420,7 +458,9 @@ static enum gqa_status projections_back(const struct attention *at, void *d_in,
     enum gqa_status st;
 
     if (at->weight.data)
-        return joint_back(at, d_in, in, accumulate);
+        return joint_back(t, d_in, in, at->q.x, n_rows, &at->weight,
+                          gqa_tape_gradient_of(t, at->a->q.weight),
+                          gqa_tape_gradient_of(t, at->a->q.bias), accumulate);
     st = gqa_tape_linear_back(t, d_in, in, at->q.x, n_rows, &at->a->q,
                               accumulate);
     if (st == GQA_OK && at->k.x != at->q.x)
@@ -454,11 +494,13 @@ static enum gqa_status self_back(const struct gqa_tape *t,
     if (summed)
         summaries = summaries_of(&at, i);
     st = attended_back(&at, dy);
-    if (st == GQA_OK)
-        st = keys_back(&at);
+    if (st == GQA_OK && !summed)
+        st = attention_back(&at);
     if (st == GQA_OK && summed)
-        st = keys_back(&summaries);
-    if (st == GQA_OK)
+        st = keys_back(&at, NULL, NULL);
+    if (st == GQA_OK && summed)
+        st = keys_back(&summaries, NULL, NULL);
+    if (st == GQA_OK && summed)
         st = turn_back(&at, true, true, stack->n_rows);
     if (st == GQA_OK)
         st = projections_back(&at, d_in, in, accumulate);
@@ -514,7 +556,7 @@ static enum gqa_status cross_back(const struct gqa_tape *t,
     place_heads(&at, true);
     st = attended_back(&at, dy);
     if (st == GQA_OK)
-        st = keys_back(&at);
+        st = keys_back(&at, NULL, NULL);
     if (st == GQA_OK)
         st = turn_back(&at, true, false, stack->n_rows);
     if (st == GQA_OK)
@@ -525,24 +567,32 @@ static enum gqa_status cross_back(const struct gqa_tape *t,
 
 /* --- Feed-forward --------------------------------------------------------- */
 
-/* Through the activation, in place: of gate and up, or of up alone. */
+/* Through the activation: of gate and up, or of up alone, in place; of both in
+ * rows of both. */
 static enum gqa_status activation_back(const struct gqa_tape *t,
                                        const struct gqa_tape_stack *stack,
-                                       size_t i)
+                                       size_t i, bool joint)
 {
     const struct gqa_runtime *r = t->runtime;
     const struct gqa_feed_forward *ff = &stack->network->blocks[i].ff;
     const struct gqa_tape_feed_forward *room = &stack->rooms[i].ff;
     const struct gqa_tape_scratch *s = &t->scratch;
     const bool gated = ff->gate.weight != GQA_NO_PARAM;
-    const uint64_t n = stack->n_rows * gqa_runtime_outputs(r, &ff->up);
+    const uint64_t width = gqa_runtime_outputs(r, &ff->up);
+    const uint64_t n = stack->n_rows * width;
     struct gqa_xielu constants;
 
+    if (joint)
+        return ops_of(t)->activate(r->device, s->up,
+                                   (char *)s->up +
+                                       width * gqa_dtype_bits(r->real) / 8,
+                                   2 * width, room->gate, room->up, s->hidden,
+                                   stack->n_rows, width, ff->activation);
     if (!ff->has_xielu)
         return ops_of(t)->activate(r->device, s->hidden, gated ? s->up : NULL,
-                                   gated ? room->gate : room->up,
-                                   gated ? room->up : NULL, s->hidden, n,
-                                   ff->activation);
+                                   width, gated ? room->gate : room->up,
+                                   gated ? room->up : NULL, s->hidden,
+                                   stack->n_rows, width, ff->activation);
     constants = gqa_part_xielu_constants(r, ff);
     return ops_of(t)->xielu(r->device, s->hidden,
                             stack->d_xielu ? stack->d_xielu + 2 * i : NULL,
@@ -559,6 +609,8 @@ static enum gqa_status feed_forward_back(const struct gqa_tape *t,
     const struct gqa_tape_scratch *s = &t->scratch;
     const bool gated = ff->gate.weight != GQA_NO_PARAM;
     const uint64_t n_rows = stack->n_rows;
+    struct gqa_weight both;
+    const bool joint = gqa_tape_joint_gated(&both, t, ff);
     enum gqa_status st;
 
     if (ff->experts)
@@ -570,7 +622,11 @@ static enum gqa_status feed_forward_back(const struct gqa_tape *t,
         st = gqa_tape_linear_back(t, s->hidden, room->hidden, dy, n_rows,
                                   &ff->down, false);
     if (st == GQA_OK)
-        st = activation_back(t, stack, i);
+        st = activation_back(t, stack, i, joint);
+    if (st == GQA_OK && joint)
+        return joint_back(t, d_in, in, s->up, n_rows, &both,
+                          gqa_tape_gradient_of(t, ff->gate.weight), NULL,
+                          false);
     if (st == GQA_OK)
         st = gqa_tape_linear_back(t, d_in, in, gated ? s->up : s->hidden,
                                   n_rows, &ff->up, false);

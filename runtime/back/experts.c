@@ -262,9 +262,9 @@ static enum gqa_status activate_back(const struct mixture *m, const void *up,
 {
     const struct gqa_tape_scratch *s = &m->tape->scratch;
 
-    return ops_of(m)->activate(m->r->device, s->hidden, gate ? s->up : NULL,
-                               gate ? gate : up, gate ? up : NULL, s->hidden, n,
-                               m->ff->activation);
+    return ops_of(m)->activate(m->r->device, s->hidden, gate ? s->up : NULL, n,
+                               gate ? gate : up, gate ? up : NULL, s->hidden, 1,
+                               n, m->ff->activation);
 }
 
 /* d_in (+)= what up and gate of rows `in` are to blame for. d_first: of the

@@ -239,25 +239,53 @@ static enum gqa_status project_keys(const struct run *run, struct gqa_heads *k,
                         : st;
 }
 
-/* All three of a self-attention: by one product where they lie so. */
-static enum gqa_status project_all(const struct run *run, struct gqa_heads *q,
-                                   struct gqa_heads *k, struct gqa_heads *v,
-                                   void *room,
-                                   const struct gqa_attention_block *a,
-                                   const void *in)
+/* Queries, keys and values by one product, turned and kept. */
+static enum gqa_status project_joint(const struct run *run,
+                                     const struct gqa_tape_attention *room,
+                                     const struct gqa_attention_block *a,
+                                     uint64_t capacity,
+                                     const struct gqa_weight *weight,
+                                     const struct gqa_weight *bias,
+                                     const void *in, struct gqa_heads *q)
 {
     const struct gqa_runtime *r = run->r;
+    const struct gqa_gradient_ops *ops = r->backend->gradients;
+    struct gqa_heads k, v;
+    struct gqa_turn_op op;
+    bool done = false;
+    enum gqa_status st = GQA_OK;
+
+    gqa_joint_heads(q, &k, &v, r, a, room->q);
+    op = gqa_tape_turn(run->tape, a, room, q, &k, &v, capacity);
+    if (ops->project && !bias->data && !(a->rope && a->rope->first))
+        st = ops->project(r->device, &done, &op, in, weight);
+    if (st != GQA_OK || done)
+        return st;
+    st = r->backend->linear(r->device, room->q, in, run->n_rows, weight, false,
+                            bias->data ? bias : NULL, NULL);
+    return st == GQA_OK ? turn(run, room, a, run->n_rows, capacity, q, &k, &v)
+                        : st;
+}
+
+/* All three of a self-attention, likewise: by one product where they lie so. */
+static enum gqa_status project_all(const struct run *run,
+                                   const struct gqa_tape_attention *room,
+                                   const struct gqa_attention_block *a,
+                                   uint64_t capacity, const void *in,
+                                   struct gqa_heads *q)
+{
     struct gqa_weight weight, bias;
+    struct gqa_heads k, v;
     enum gqa_status st;
 
-    if (gqa_tape_joint(&weight, &bias, run->tape, a)) {
-        gqa_joint_heads(q, k, v, r, a, room);
-        return r->backend->linear(r->device, room, in, run->n_rows, &weight,
-                                  false, bias.data ? &bias : NULL, NULL);
-    }
-    st =
-        project(run, q, room, in, run->n_rows, &a->q, &a->heads->q, NULL, NULL);
-    return st == GQA_OK ? project_keys(run, k, v, a, in, run->n_rows, q) : st;
+    if (gqa_tape_joint(&weight, &bias, run->tape, a))
+        return project_joint(run, room, a, capacity, &weight, &bias, in, q);
+    st = project(run, q, room->q, in, run->n_rows, &a->q, &a->heads->q, NULL,
+                 NULL);
+    if (st == GQA_OK)
+        st = project_keys(run, &k, &v, a, in, run->n_rows, q);
+    return st == GQA_OK ? turn(run, room, a, run->n_rows, capacity, q, &k, &v)
+                        : st;
 }
 
 /* --- Summaries ------------------------------------------------------------ */
@@ -389,11 +417,9 @@ static enum gqa_status self_attention(const struct run *run,
     const enum gqa_stack stack = run->stack->network->stack;
     const uint64_t length = gqa_tape_stack_length(&run->tape->sizes, stack);
     struct gqa_attention_op op;
-    struct gqa_heads q = {.x = NULL}, k, v;
-    enum gqa_status st = project_all(run, &q, &k, &v, room->q, a, in);
+    struct gqa_heads q = {.x = NULL};
+    enum gqa_status st = project_all(run, room, a, length, in, &q);
 
-    if (st == GQA_OK)
-        st = turn(run, room, a, run->n_rows, length, &q, &k, &v);
     if (st == GQA_OK)
         st = make_summaries(run, room, a, i, in);
     if (st != GQA_OK)

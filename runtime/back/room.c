@@ -282,7 +282,7 @@ struct widths {
     uint64_t rows, q, k, v, attended, cache, ff;
     uint64_t summed, summed_kv, summed_attended, summed_lse; /* of summaries */
     uint64_t pairs, logits;                                  /* of experts */
-    bool gated, normed, output, scaled;
+    bool gated, joint, normed, output, scaled;
 };
 
 static void widen(struct widths *w, const struct gqa_runtime *r,
@@ -335,6 +335,7 @@ static void widen_feed_forward(struct widths *w, const struct gqa_runtime *r,
     w->scaled = w->scaled || (ff->residual_scale != 0 && !ff->experts);
     w->ff = gqa_max_u64(w->ff, rows * gqa_runtime_outputs(r, &ff->up));
     w->gated = w->gated || ff->gate.weight != GQA_NO_PARAM;
+    w->joint = w->joint || gqa_joint_gated_may(r->network, ff);
     if (ff->experts)
         widen_experts(w, r, ff->experts, rows);
 }
@@ -410,7 +411,7 @@ uint64_t gqa_tape_scratch_place(struct gqa_tape_scratch *scratch, char *base,
     scratch->logits = take_reals(&p, w.logits, 1);
     scratch->hidden = take_reals(&p, w.ff, 1);
     if (w.gated)
-        scratch->up = take_reals(&p, w.ff, 1);
+        scratch->up = take_reals(&p, w.ff, w.joint ? 2 : 1);
     scratch->q = take_reals(&p, w.q, 1);
     scratch->attended = take_reals(&p, w.attended, 1);
     scratch->cache_k = take_reals(&p, w.cache, 1);

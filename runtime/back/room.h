@@ -73,7 +73,9 @@ struct gqa_tape_scratch {
     /* Of summaries: attention to them alone, real and wide; d of rows that they
      * sum up, and of their caches. */
     void *summed_attended, *summed_lse, *summed, *summed_k, *summed_v;
-    void *hidden, *up; /* d of gate (or up alone) and of up; hidden too */
+    /* d of gate (or up alone) and of up; hidden too. Where the two are one
+     * product, up has both, side by side in a row. */
+    void *hidden, *up;
     /* Of experts: rows of pairs, and of what these make; d of logits. */
     void *picked, *mixed, *logits;
 };

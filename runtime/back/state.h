@@ -86,6 +86,11 @@ bool gqa_tape_joint(struct gqa_weight *weight, struct gqa_weight *bias,
                     const struct gqa_tape *tape,
                     const struct gqa_attention_block *attention);
 
+/* The same of gate and up of a feed-forward, on the way back. */
+bool gqa_tape_joint_gated(struct gqa_weight *weight,
+                          const struct gqa_tape *tape,
+                          const struct gqa_feed_forward *ff);
+
 /* Take all memory of the device, or count it alone. */
 GQA_MUST_USE
 enum gqa_status gqa_tape_take_memory(struct gqa_tape *tape, uint64_t keep_bytes,

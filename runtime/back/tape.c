@@ -44,11 +44,15 @@ static enum gqa_status make_stack(struct gqa_tape *t, size_t i)
                : gqa_fail_nomem();
 }
 
-/* What has no way back: rows that would have to be made again before a norm,
- * and norms of heads that are rotated already. */
+/* What has no way back: rows that would have to be made again before a norm, or
+ * are widened behind it, and norms of heads that are rotated already. */
 static enum gqa_status check_network(const struct gqa_network *n)
 {
     for (size_t i = 0; i < n->n_stacks; i++) {
+        if (n->stacks[i].widened_behind)
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "a model whose embedding is widened behind its "
+                            "norm cannot be trained");
         if (n->stacks[i].frames.width &&
             n->stacks[i].embedding_norm.kind != GQA_NORM_NONE)
             return gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -212,6 +216,8 @@ void gqa_tape_free(struct gqa_tape *t)
     for (size_t i = 0; i < t->n_stacks; i++) {
         struct gqa_tape_stack *s = &t->stacks[i];
 
+        if (!s->network) /* memory was short before it was made */
+            continue;
         free_biases(t, s->bias, s->network->n_blocks);
         free_biases(t, s->summary_bias, s->network->n_blocks);
         free(s->x);

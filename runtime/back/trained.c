@@ -85,3 +85,10 @@ bool gqa_tape_joint(struct gqa_weight *weight, struct gqa_weight *bias,
            same_trained(t, a->q.bias, a->k.bias) &&
            same_trained(t, a->q.bias, a->v.bias);
 }
+
+bool gqa_tape_joint_gated(struct gqa_weight *weight, const struct gqa_tape *t,
+                          const struct gqa_feed_forward *ff)
+{
+    return gqa_joint_gated(weight, t->runtime, ff) &&
+           same_trained(t, ff->gate.weight, ff->up.weight);
+}

@@ -120,9 +120,10 @@ enum gqa_status gqa_cpu_back_linear_weight(struct gqa_device *device,
                                            const void *dy, uint64_t outputs,
                                            uint64_t n_rows, bool input_major);
 enum gqa_status gqa_cpu_back_activate(struct gqa_device *device, void *d_gate,
-                                      void *d_up, const void *gate,
-                                      const void *up, const void *dy,
-                                      uint64_t n,
+                                      void *d_up, uint64_t d_width,
+                                      const void *gate, const void *up,
+                                      const void *dy, uint64_t n_rows,
+                                      uint64_t width,
                                       enum gqa_activation activation);
 enum gqa_status gqa_cpu_back_xielu(struct gqa_device *device, void *dx,
                                    void *sums, const void *x, const void *dy,

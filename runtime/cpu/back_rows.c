@@ -370,33 +370,42 @@ struct activation {
     const struct gqa_cpu_real *real;
     char *d_gate, *d_up;
     const char *gate, *up, *dy;
-    uint64_t n;
+    uint64_t d_width, width;
+    size_t per_row; /* tasks */
     enum gqa_activation kind;
 };
 
 static void activate_part(void *ctx, size_t task, void *scratch)
 {
     const struct activation *a = ctx;
-    const uint64_t first = task * GQA_CPU_GRAIN;
-    const size_t at = (size_t)first * a->real->size;
+    const uint64_t row = task / a->per_row;
+    const uint64_t first = task % a->per_row * GQA_CPU_GRAIN;
+    const size_t at = (size_t)(row * a->width + first) * a->real->size;
+    const size_t to = (size_t)(row * a->d_width + first) * a->real->size;
 
     (void)scratch;
-    a->real->back->activate(a->d_gate + at, a->d_up ? a->d_up + at : NULL,
-                            a->gate + at, a->up ? a->up + at : NULL, a->dy + at,
-                            (size_t)gqa_min_u64(GQA_CPU_GRAIN, a->n - first),
-                            a->kind);
+    a->real->back->activate(
+        a->d_gate + to, a->d_up ? a->d_up + to : NULL, a->gate + at,
+        a->up ? a->up + at : NULL, a->dy + at,
+        (size_t)gqa_min_u64(GQA_CPU_GRAIN, a->width - first), a->kind);
 }
 
 enum gqa_status gqa_cpu_back_activate(struct gqa_device *device, void *d_gate,
-                                      void *d_up, const void *gate,
-                                      const void *up, const void *dy,
-                                      uint64_t n,
+                                      void *d_up, uint64_t d_width,
+                                      const void *gate, const void *up,
+                                      const void *dy, uint64_t n_rows,
+                                      uint64_t width,
                                       enum gqa_activation activation)
 {
-    struct activation a = {device->real, d_gate, d_up, gate,
-                           up,           dy,     n,    activation};
+    struct activation a = {device->real, d_gate,  d_up,  gate, up,
+                           dy,           d_width, width, 0,    activation};
 
-    return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
+    if (d_width == width) { /* one row, of all */
+        a.width = a.d_width = n_rows * width;
+        n_rows = 1;
+    }
+    a.per_row = tasks_of(a.width, GQA_CPU_GRAIN);
+    return gqa_cpu_pool_run(device->pool, (size_t)n_rows * a.per_row, 0,
                             activate_part, &a);
 }
 

@@ -13,6 +13,7 @@
  */
 #include "runtime/cuda/attend_fast.cuh"
 #include "runtime/cuda/attend_tile.cuh"
+#include "runtime/cuda/launch.cuh"
 
 enum { MAX_SPLITS = 128 };
 
@@ -279,9 +280,7 @@ static __global__ void __launch_bounds__(D)
     const float *part = workspace + at * n_splits * D + threadIdx.x;
     float max = -INFINITY, sum = 0, x = 0;
 
-#if __CUDA_ARCH__ >= 900
-    cudaGridDependencySynchronize();
-#endif
+    await_before();
     for (int n = threadIdx.x; n < n_splits; n += D)
         scales[n] = part_scales(workspace, n_parts, D)[at * n_splits + n];
     __syncthreads();
@@ -381,21 +380,10 @@ static cudaError_t launch(const struct gqa_attend_fast *args, int n_splits,
         return error;
     kernel<<<grid, 32 * WM * layout.key_warps, shared, stream>>>(*args);
     if (n_splits > 1) {
-        /* The join may be set up while the last blocks still run. */
-        cudaLaunchAttribute early = {};
-        cudaLaunchConfig_t config = {};
-
-        early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-        early.val.programmaticStreamSerializationAllowed = 1;
-        config.gridDim =
-            dim3((unsigned)(args->n_sequences * args->n_new * args->n_heads));
-        config.blockDim = dim3(D);
-        config.stream = stream;
-        config.attrs = &early;
-        config.numAttrs = args->overlaps ? 1 : 0;
-
-        error = cudaLaunchKernelEx(&config, join_kernel<T, D>, (T *)args->out,
-                                   args->workspace, n_splits);
+        error = launch_early(
+            args->overlaps, join_kernel<T, D>,
+            dim3((unsigned)(args->n_sequences * args->n_new * args->n_heads)),
+            D, 0, stream, (T *)args->out, args->workspace, n_splits);
         if (error != cudaSuccess)
             return error;
     }

@@ -11,6 +11,7 @@ static constexpr struct gqa_gradient_ops make_gradients(void)
     g.add = gqa_cuda_add;
     g.embed = gqa_cuda_embed_back;
     g.turn = gqa_cuda_turn;
+    g.project = gqa_cuda_project;
     g.turn_back = gqa_cuda_turn_back;
     g.attend_back = gqa_cuda_attend_back;
     g.sum_pieces = gqa_cuda_sum_pieces_back;

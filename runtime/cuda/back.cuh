@@ -63,11 +63,17 @@ enum gqa_status gqa_cuda_turn(struct gqa_device *device,
 enum gqa_status gqa_cuda_turn_back(struct gqa_device *device,
                                    const struct gqa_turn_op *op);
 
+/* turned.cu */
+enum gqa_status gqa_cuda_project(struct gqa_device *device, bool *done,
+                                 const struct gqa_turn_op *op, const void *x,
+                                 const struct gqa_weight *weight);
+
 /* back_rows.cu */
 enum gqa_status gqa_cuda_activate_back(struct gqa_device *device, void *d_gate,
-                                       void *d_up, const void *gate,
-                                       const void *up, const void *dy,
-                                       uint64_t n,
+                                       void *d_up, uint64_t d_width,
+                                       const void *gate, const void *up,
+                                       const void *dy, uint64_t n_rows,
+                                       uint64_t width,
                                        enum gqa_activation activation);
 enum gqa_status gqa_cuda_xielu_back(struct gqa_device *device, void *dx,
                                     void *sums, const void *x, const void *dy,

@@ -50,28 +50,32 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* args' dots and lse_log2, in device->back. */
+/* Room for args' dots and lse_log2, in device->back. */
+static enum gqa_status reserve_dots(struct gqa_device *device,
+                                    struct gqa_attend_back *args)
+{
+    const uint64_t n =
+        device->n_sequences * device->n_new * (uint64_t)args->a.n_heads;
+    const enum gqa_status st =
+        gqa_cuda_reserve(device, &device->back, 2 * n * sizeof(float));
+
+    args->dots = (float *)device->back.data;
+    args->lse_log2 = args->dots + n;
+    return st;
+}
+
 static enum gqa_status make_dots(struct gqa_device *device,
-                                 struct gqa_attend_back *args,
+                                 const struct gqa_attend_back *args,
                                  const struct gqa_attention_op *forward)
 {
     const void *d_out = args->d_out;
-
     const struct batch_view batch = batch_of(device);
     const uint64_t n_heads = forward->q_place.n_heads;
     const uint64_t head_dim = forward->head_dim;
     const uint64_t all = (uint64_t)batch.n_rows * n_heads;
     const bool whole = is_whole(device->real, head_dim) &&
                        is_aligned(forward->out) && is_aligned(d_out);
-    const enum gqa_status st =
-        gqa_cuda_reserve(device, &device->back, 2 * all * sizeof(float));
-    float *dots;
 
-    if (st != GQA_OK)
-        return st;
-    dots = (float *)device->back.data;
-    args->dots = dots;
-    args->lse_log2 = dots + all;
     with_packs(device->real, whole, [&](auto t, auto n) {
         typedef decltype(t) T;
         constexpr int N = decltype(n)::value, MANY = N > 1 ? 8 : 32;
@@ -82,7 +86,7 @@ static enum gqa_status make_dots(struct gqa_device *device,
         (few ? dots_kernel<T, N, FEW>
              : dots_kernel<T, N, MANY>)<<<blocks_for((all + each - 1) / each),
                                           THREADS, 0, device->stream>>>(
-            dots, dots + all, args->a.lse, (const T *)forward->out,
+            args->dots, args->lse_log2, args->a.lse, (const T *)forward->out,
             (const T *)d_out, batch, (int64_t)n_heads, (int64_t)head_dim);
     });
     return gqa_cuda_launched(device);
@@ -201,9 +205,10 @@ static cudaError_t queries(struct gqa_device *device,
 
 /* As many sequences at a time as their parts have room for. */
 static enum gqa_status queries_and_bias(struct gqa_device *device,
-                                        struct gqa_attend_back *args, bool fast,
-                                        float *d_bias)
+                                        const struct gqa_attend_back *all,
+                                        bool fast, float *d_bias)
 {
+    struct gqa_attend_back some = *all, *args = &some;
     const int64_t rows = gqa_attend_back_rows(args, fast);
     const int64_t n_tiles = (args->a.n_new + rows - 1) / rows;
     const int64_t n_sequences = args->a.n_sequences;
@@ -236,6 +241,64 @@ static enum gqa_status queries_and_bias(struct gqa_device *device,
     return st;
 }
 
+/* Where d_k and d_v go. */
+static void place_keys(struct gqa_attend_back *args)
+{
+    const struct gqa_attend_fast *a = &args->a;
+
+    args->kv_key = a->head_dim;
+    args->kv_head = a->capacity * a->head_dim;
+    args->kv_sequence = a->n_kv_heads * args->kv_head;
+    args->kv_keys = a->capacity;
+}
+
+/* Whether the fast kernels turn back what they make, and put it in rows. */
+static bool turns_back(const struct gqa_device *device,
+                       const struct gqa_attend_back *args,
+                       const struct gqa_attention_gradient *op)
+{
+    const struct gqa_turn_op *t = op->turn;
+    const uint64_t d = op->forward.head_dim;
+
+    return t && args->a.warpgroups && !args->a.bias &&
+           !op->forward.key_counts && !t->interleaved &&
+           (t->n_pairs == 0 || t->n_pairs == d / 2) &&
+           t->k_width == t->v_width && device->n_new <= t->capacity &&
+           lie_side_by_side(&t->k_place, d) &&
+           lie_side_by_side(&t->v_place, d) &&
+           are_whole(device->real, t->k_width, &t->k_place, d) &&
+           are_whole(device->real, t->v_width, &t->v_place, d) &&
+           is_aligned(t->k) && is_aligned(t->v) && is_aligned(t->cos_sin);
+}
+
+/* args, so that they do. */
+static void turn_back(struct gqa_attend_back *args,
+                      const struct gqa_turn_op *turn)
+{
+    args->d_k = (__nv_bfloat16 *)turn->k + turn->k_place.base;
+    args->d_v = (__nv_bfloat16 *)turn->v + turn->v_place.base;
+    args->kv_key = (int64_t)turn->k_width;
+    args->kv_head = args->a.head_dim;
+    args->kv_sequence = args->a.n_new * args->kv_key;
+    args->kv_keys = args->a.n_new;
+    args->cos_sin = turn->n_pairs ? (const float *)turn->cos_sin : NULL;
+}
+
+/* With the gradient of a bias, where that is wanted. */
+static enum gqa_status queries_back(struct gqa_device *device,
+                                    const struct gqa_attend_back *args,
+                                    bool fast, float *d_bias)
+{
+    enum gqa_status st;
+
+    if (d_bias && args->a.max_keys > 0 && !args->a.per_key)
+        return queries_and_bias(device, args, fast, d_bias);
+    st = gqa_cuda_check(device, queries(device, args, fast));
+    return st == GQA_OK && d_bias && args->a.max_keys > 0
+               ? sum_bias(device, args, d_bias)
+               : st;
+}
+
 enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
                                      const struct gqa_attention_gradient *op)
 {
@@ -250,25 +313,26 @@ enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,
         return st;
     args.soft_cap = (float)forward->soft_cap;
     args.d_out = op->d_out;
-    if ((st = make_dots(device, &args, forward)) != GQA_OK)
-        return st;
     args.d_q = op->d_q;
     args.adds_q = op->adds_q;
     args.d_k = op->d_k;
     args.d_v = op->d_v;
     args.n_sequences = args.a.n_sequences;
+    place_keys(&args);
     fast = device->real == GQA_BF16 && gqa_attend_back_fast_takes(&args);
-    st = gqa_cuda_check(device,
-                        fast ? gqa_attend_back_fast_keys(&args, device->stream)
-                             : gqa_attend_back_simple_keys(&args, device->real,
-                                                           device->stream));
+    if (fast && turns_back(device, &args, op)) {
+        turn_back(&args, op->turn);
+        *op->turned = true;
+    }
+    st = reserve_dots(device, &args);
+    if (st == GQA_OK && !fast)
+        st = make_dots(device, &args, forward);
+    if (st == GQA_OK)
+        st = queries_back(device, &args, fast, (float *)op->d_bias);
     if (st != GQA_OK)
         return st;
-    if (op->d_bias && args.a.max_keys > 0 && args.a.per_key) {
-        st = gqa_cuda_check(device, queries(device, &args, fast));
-        return st == GQA_OK ? sum_bias(device, &args, (float *)op->d_bias) : st;
-    }
-    if (op->d_bias && args.a.max_keys > 0)
-        return queries_and_bias(device, &args, fast, (float *)op->d_bias);
-    return gqa_cuda_check(device, queries(device, &args, fast));
+    return gqa_cuda_check(
+        device, fast ? gqa_attend_back_fast_keys(&args, device->stream)
+                     : gqa_attend_back_simple_keys(&args, device->real,
+                                                   device->stream));
 }

@@ -21,9 +21,17 @@ struct gqa_attend_back {
     struct gqa_attend_fast a; /* lse is read */
     float soft_cap;           /* 0: none */
     const void *d_out;
-    const float *lse_log2, *dots; /* [rows, n_heads]: lse / log 2, and D */
+    /* [rows, n_heads]: lse / log 2, and D; the fast kernels of queries set them
+     * for those of keys behind them. */
+    float *lse_log2, *dots;
     void *d_q, *d_k, *d_v;
     bool adds_q; /* d_q is added to */
+    /* d_k and d_v: elements from a sequence, a head, a key to the next, and
+     * keys of each; as caches lie, or rows. */
+    int64_t kv_sequence, kv_head, kv_key, kv_keys;
+    /* Or NULL: [positions, head_dim / 2, 2], which d_q and d_k are turned back
+     * by. Starts are 0 then. */
+    const float *cos_sin;
     /*
      * Or NULL: sums of ds along the diagonals of a tile of queries, [tiles,
      * part_length], of sequences first_sequence .. + n_sequences - 1, head by
@@ -55,7 +63,8 @@ cudaError_t gqa_attend_back_fast_queries(const struct gqa_attend_back *args,
                                          cudaStream_t stream);
 
 /* Likewise, by products of warpgroups: where a.warpgroups, and without a bias;
- * queries of heads of 64 or 128. */
+ * queries of heads of 64 or 128. These, and queries of heads of 32 without a
+ * bias, look at kv_ and cos_sin; the others write caches. */
 cudaError_t gqa_attend_back_sm90_keys(const struct gqa_attend_back *args,
                                       cudaStream_t stream);
 cudaError_t gqa_attend_back_sm90_queries(const struct gqa_attend_back *args,

@@ -15,6 +15,7 @@
  */
 #include "runtime/cuda/back_attend.cuh"
 #include "runtime/cuda/back_attend_tile.cuh"
+#include "runtime/cuda/launch.cuh"
 
 enum { TILE = 64, PAD = 1 };
 
@@ -210,6 +211,8 @@ static __global__ void __launch_bounds__(WARPS * 32, D == 32 ? KEYS_BLOCKS : 1)
     const uint32_t rows_at = tile_at<D>(0, lane & 15, lane >> 4);
     const uint32_t columns_at =
         tile_at<D>(0, ((lane >> 4) << 3) + (lane & 7), (lane >> 3) & 1);
+
+    await_before();
     struct sight s = sight_of(a, sequence);
 
     /* The queries that see some key of the block, in tiles. */
@@ -357,6 +360,7 @@ static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
     constexpr uint32_t tile_bytes = TILE * D * 2;
     static_assert(2 * ROWS * D * 2 <= 4 * tile_bytes, "room at first");
     extern __shared__ __align__(256) unsigned char shared[];
+    __shared__ struct numbers<ROWS> numbers;
 
     const struct gqa_attend_fast &a = args.a;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -378,6 +382,8 @@ static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
     const uint32_t rows_at = tile_at<D>(0, lane & 15, lane >> 4);
     const uint32_t columns_at =
         tile_at<D>(0, ((lane >> 4) << 3) + (lane & 7), (lane >> 3) & 1);
+
+    await_before();
     struct sight s = sight_of(a, sequence);
     float *part =
         BIAS && args.bias_parts
@@ -408,11 +414,15 @@ static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
                                     (first_row * n_heads + head) * D,
                                 a.n_heads * D, row0, s.n_tokens);
     copy_commit();
+    dots_of<T, D, ROWS, THREADS> dots;
+    dots.begin(args, first_row, head, row0, s.n_tokens, (int)threadIdx.x);
     if (BIAS)
         s.bias = bias_of(a, head);
     if (part)
         for (int64_t i = threadIdx.x; i < args.part_length; i += THREADS)
             part[i] = 0;
+    dots.tell(&numbers, args, first_row, head, row0, s.n_tokens,
+              (int)threadIdx.x);
     copy_wait<0>();
     __syncthreads();
 #pragma unroll
@@ -423,12 +433,10 @@ static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
         rows_take<D>(d_out[m], at + ROWS * D * 2);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            const int row = warp_row + m * 16 + half * 8 + lane / 4;
-            const bool valid = row < s.n_tokens;
-            const int64_t i = (first_row + (valid ? row : 0)) * n_heads + head;
+            const int i = (warp * MT + m) * 16 + half * 8 + lane / 4;
 
-            lse[m][half] = valid ? args.lse_log2[i] : 0;
-            dot[m][half] = valid ? args.dots[i] : 0;
+            lse[m][half] = numbers.lse_log2[i];
+            dot[m][half] = numbers.dots[i];
         }
 #pragma unroll
         for (int d = 0; d < D / 8; d++)
@@ -512,9 +520,13 @@ static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
         for (int half = 0; half < 2; half++) {
             const int row = warp_row + m * 16 + half * 8 + lane / 4;
 
-            if (row < a.n_new)
+            if (row < a.n_new) {
+                if (!BIAS && args.cos_sin)
+                    row_turn_back<D>(d_q[m], args.cos_sin + (int64_t)row * D,
+                                     half, lane);
                 row_store<D>((T *)args.d_q + q_at + row * a.q_width, d_q[m],
                              a.scale, half, lane);
+            }
         }
 }
 
@@ -533,8 +545,8 @@ static cudaError_t launch(kernel_of *kernel, dim3 grid, int n_threads,
 
     if (error != cudaSuccess)
         return error;
-    kernel<<<grid, n_threads, shared, stream>>>(*args);
-    return cudaGetLastError();
+    return launch_early(args->a.overlaps, kernel, grid, (unsigned)n_threads,
+                        shared, stream, *args);
 }
 
 template <typename T, int D, int MT, int WARPS>
@@ -568,8 +580,9 @@ static cudaError_t launch_queries(const struct gqa_attend_back *args,
 
 bool gqa_attend_back_fast_takes(const struct gqa_attend_back *args)
 {
-    const uintptr_t pointers = (uintptr_t)args->d_out | (uintptr_t)args->d_q |
-                               (uintptr_t)args->d_k | (uintptr_t)args->d_v;
+    const uintptr_t pointers = (uintptr_t)args->a.out | (uintptr_t)args->d_out |
+                               (uintptr_t)args->d_q | (uintptr_t)args->d_k |
+                               (uintptr_t)args->d_v;
 
     return gqa_attend_fast_takes(&args->a) && args->soft_cap == 0 &&
            !args->adds_q && pointers % 16 == 0 &&

@@ -15,6 +15,7 @@
 #include "runtime/cuda/attend_sm90.cuh"
 #include "runtime/cuda/back_attend.cuh"
 #include "runtime/cuda/back_attend_tile.cuh"
+#include "runtime/cuda/launch.cuh"
 
 typedef __nv_bfloat16 T;
 
@@ -247,6 +248,8 @@ static __global__ void __launch_bounds__(block<keys_plan<D>>::THREADS, 1)
     const int64_t sequence = which / a.n_kv_heads;
     const int key0 = (int)blockIdx.y * KEYS;
     const uint32_t room_at = shared_address(shared);
+
+    await_before();
     const struct sight s = sight_of(a, sequence);
     const int kv_head = (int)(which % a.n_kv_heads);
     const struct walk w = walk_of<TILE>(a, s, kv_head, key0, KEYS);
@@ -347,9 +350,13 @@ static __global__ void __launch_bounds__(block<keys_plan<D>>::THREADS, 1)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             const int key = row + half * 8;
-            const int64_t at = cache + (int64_t)key * D;
+            const int64_t at = sequence * args.kv_sequence +
+                               kv_head * args.kv_head + key * args.kv_key;
 
-            if (key < a.capacity) {
+            if (key < args.kv_keys) {
+                if (args.cos_sin)
+                    row_turn_back<D>(d_k, args.cos_sin + (int64_t)key * D, half,
+                                     lane);
                 row_store<D>((T *)args.d_k + at, d_k, a.scale, half, lane);
                 row_store<D>((T *)args.d_v + at, d_v, 1, half, lane);
             }
@@ -372,6 +379,7 @@ static __global__ void __launch_bounds__(block<queries_plan>::THREADS, 1)
     constexpr int QUERIES = plan::CONSUMERS * ROWS;
     extern __shared__ __align__(1024) unsigned char shared[];
     __shared__ struct barriers<2, STAGES> barriers;
+    __shared__ struct numbers<ROWS> numbers[plan::CONSUMERS];
 
     const struct gqa_attend_fast &a = args.a;
     const int lane = threadIdx.x % 32;
@@ -384,6 +392,8 @@ static __global__ void __launch_bounds__(block<queries_plan>::THREADS, 1)
     /* The longest rows first. */
     const int first = (int)(gridDim.y - 1 - blockIdx.y) * QUERIES;
     const int64_t first_row = sequence * a.n_new;
+
+    await_before();
     const struct sight s = sight_of(a, sequence);
     const struct span all = span_of<TILE>(a, s.start, first, QUERIES,
                                           s.n_tokens, s.window, s.n_keys);
@@ -424,19 +434,22 @@ static __global__ void __launch_bounds__(block<queries_plan>::THREADS, 1)
             d_out_tile, gradients_of(args, first_row, head, D),
             (int64_t)n_heads * D, row0, s.n_tokens, thread);
         copy_commit();
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const bool valid = row + half * 8 < s.n_tokens;
-            const int64_t i =
-                (first_row + (valid ? row + half * 8 : 0)) * n_heads + head;
+        {
+            dots_of<T, D, ROWS, GROUP> dots;
 
-            lse[half] = valid ? args.lse_log2[i] : 0;
-            dot[half] = valid ? args.dots[i] : 0;
+            dots.begin(args, first_row, head, row0, s.n_tokens, thread);
+            dots.tell(&numbers[group], args, first_row, head, row0, s.n_tokens,
+                      thread);
         }
         clear<D / 8>(d_q);
         copy_wait<0>();
         proxy_fence();
         meet(group);
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            lse[half] = numbers[group].lse_log2[row - row0 + half * 8];
+            dot[half] = numbers[group].dots[row - row0 + half * 8];
+        }
 
         for (int t = all.t0; t < own.t0; t++)
             pass_over(&barriers, t - all.t0, lane);
@@ -481,12 +494,16 @@ static __global__ void __launch_bounds__(block<queries_plan>::THREADS, 1)
         for (int half = 0; half < 2; half++) {
             const int i = row + half * 8;
 
-            if (i < a.n_new)
+            if (i < a.n_new) {
+                if (args.cos_sin)
+                    row_turn_back<D>(d_q, args.cos_sin + (int64_t)i * D, half,
+                                     lane);
                 row_store<D>(
                     (T *)args.d_q +
                         (queries_of(a, first_row, head, D) - (const T *)a.q) +
                         i * a.q_width,
                     d_q, a.scale, half, lane);
+            }
         }
     }
 #endif
@@ -509,8 +526,8 @@ static cudaError_t launch(void (*kernel)(struct gqa_attend_back), int64_t n,
 
     if (error != cudaSuccess)
         return error;
-    kernel<<<grid, block<PLAN>::THREADS, shared, stream>>>(*args);
-    return cudaGetLastError();
+    return launch_early(args->a.overlaps, kernel, grid, block<PLAN>::THREADS,
+                        shared, stream, *args);
 }
 
 template <int D>

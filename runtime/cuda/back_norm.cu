@@ -6,11 +6,13 @@
  *   d_weight += dy d f,   d_bias += dy
  */
 #include "runtime/cuda/back.cuh"
+#include "runtime/cuda/launch.cuh"
+#include "runtime/cuda/norm_rows.cuh"
 #include "runtime/cuda/pack.cuh"
 #include "runtime/cuda/rows.cuh"
 #include "runtime/cuda/sums.cuh"
 
-enum { THREADS = 256, MOST_PARTS = 1024 };
+enum { THREADS = NORM_THREADS, BLOCKS = 3, MOST_PARTS = 1024 };
 
 /* stats [n_rows, 2]: mean and factor of a row. */
 template <typename T>
@@ -43,34 +45,90 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* GROUP threads have a row, a warp or the block. dx may be dy: a thread writes
- * where it alone has read. */
-template <typename T, int N, int GROUP>
-static __global__ void __launch_bounds__(THREADS)
-    norm_back_kernel(T *dx, const T *x, const T *dy, int64_t n_rows,
-                     int64_t width, struct norm_view norm)
+/* A warp has rows, in registers (norm_rows.cuh): there are three matrices to
+ * read, so that none has to be read ahead. dx may be dy: a thread writes where
+ * it alone has read. */
+template <typename T, int N, int PACKS, bool CENTRED>
+static __global__ void __launch_bounds__(
+    THREADS, sizeof(T) == 2 && PACKS < NORM_MOST_PACKS ? BLOCKS : 1)
+    norm_back_rows_kernel(T *dx, const T *x, const T *dy, int64_t n_rows,
+                          int width, struct norm_view norm)
 {
     typedef typename real<T>::sum S;
-    constexpr int ROWS = THREADS / GROUP;
-    const int first = (int)threadIdx.x % GROUP * N;
+    typedef struct norm_row<T, N, PACKS> row_of;
+    const int64_t step = (int64_t)gridDim.x * NORM_WARPS;
+    int64_t row = (int64_t)blockIdx.x * NORM_WARPS + threadIdx.x / 32;
+    row_of some, slopes, out = {};
+    S weights[PACKS][N];
 
-    for (int64_t row = (int64_t)blockIdx.x * ROWS + threadIdx.x / GROUP;
-         row < n_rows; row += (int64_t)gridDim.x * ROWS) {
+    await_before();
+    norm_weights<N, PACKS>(weights, norm.weight, width, (S)norm.plus);
+    for (; row < n_rows; row += step) {
+        S mean = 0, square = 0, both = 0, middle = 0, factor;
+
+        some.load(x, row, n_rows, width);
+        slopes.load(dy, row, n_rows, width);
+        if (norm.accumulate)
+            out.load(dx, row, n_rows, width);
+        if (CENTRED) {
+#pragma unroll
+            for (int i = 0; i < PACKS * N; i++)
+                mean += some.at(i);
+            mean = warp_sum(mean) / (S)width;
+        }
+#pragma unroll
+        for (int i = 0; i < PACKS * N; i++) {
+            const S d = row_of::is_in(i, width) ? some.at(i) - mean : 0;
+            const S g = slopes.at(i) * weights[i / N][i % N];
+
+            square += d * d;
+            both += g * d;
+            if (CENTRED)
+                middle += g;
+        }
+        square = warp_sum(square);
+        factor = (S)1 / sqrt(square / (S)width + (S)norm.eps);
+        both = warp_sum(both) / (S)width * factor * factor;
+        if (CENTRED)
+            middle = warp_sum(middle) / (S)width;
+#pragma unroll
+        for (int i = 0; i < PACKS * N; i++) {
+            const S g = slopes.at(i) * weights[i / N][i % N];
+            S y = factor * (g - middle - (some.at(i) - mean) * both);
+
+            if (norm.accumulate)
+                y += out.at(i);
+            some.set(i, y);
+        }
+        some.store(dx, row, width);
+    }
+}
+
+/* A block has a row. dx may be dy, as above. */
+template <typename T, int N>
+static __global__ void __launch_bounds__(THREADS)
+    norm_back_wide_kernel(T *dx, const T *x, const T *dy, int64_t n_rows,
+                          int64_t width, struct norm_view norm)
+{
+    typedef typename real<T>::sum S;
+    const int first = (int)threadIdx.x * N;
+
+    for (int64_t row = blockIdx.x; row < n_rows; row += gridDim.x) {
         const T *from = x + row * width, *slopes = dy + row * width;
         T *to = dx + row * width;
         S mean = 0, square = 0, both = 0, middle = 0, factor;
 
         if (norm.centred) {
-            for (int64_t c = first; c < width; c += GROUP * N) {
+            for (int64_t c = first; c < width; c += THREADS * N) {
                 const pack<T, N> some = pack_at<N>(from + c);
 
 #pragma unroll
                 for (int j = 0; j < N; j++)
                     mean += real<T>::load(some.v[j]);
             }
-            mean = group_sum<GROUP, THREADS>(mean) / (S)width;
+            mean = block_sum<THREADS>(mean) / (S)width;
         }
-        for (int64_t c = first; c < width; c += GROUP * N) {
+        for (int64_t c = first; c < width; c += THREADS * N) {
             const pack<T, N> some = pack_at<N>(from + c);
             const pack<T, N> slope = pack_at<N>(slopes + c);
             S weights[N];
@@ -87,12 +145,11 @@ static __global__ void __launch_bounds__(THREADS)
                 middle += g;
             }
         }
-        square = group_sum<GROUP, THREADS>(square);
+        square = block_sum<THREADS>(square);
         factor = (S)1 / sqrt(square / (S)width + (S)norm.eps);
-        both = group_sum<GROUP, THREADS>(both) / (S)width * factor * factor;
-        middle =
-            norm.centred ? group_sum<GROUP, THREADS>(middle) / (S)width : 0;
-        for (int64_t c = first; c < width; c += GROUP * N) {
+        both = block_sum<THREADS>(both) / (S)width * factor * factor;
+        middle = norm.centred ? block_sum<THREADS>(middle) / (S)width : 0;
+        for (int64_t c = first; c < width; c += THREADS * N) {
             const pack<T, N> some = pack_at<N>(from + c);
             const pack<T, N> slope = pack_at<N>(slopes + c);
             pack<T, N> out = {};
@@ -167,18 +224,26 @@ enum gqa_status gqa_cuda_norm_back(struct gqa_device *device, void *dx,
     with_packs(device->real, whole, [&](auto t, auto n) {
         typedef decltype(t) T;
         constexpr int N = decltype(n)::value;
-        const uint64_t each = THREADS / 32;
 
-        if (width <= 32 * 4 * N)
-            norm_back_kernel<T, N, 32>
-                <<<blocks_for((n_rows + each - 1) / each), THREADS, 0,
-                   device->stream>>>((T *)dx, (const T *)x, (const T *)dy,
-                                     (int64_t)n_rows, (int64_t)width, norm);
-        else
-            norm_back_kernel<T, N, THREADS>
+        if (width > norm_most_width<N>()) {
+            norm_back_wide_kernel<T, N>
                 <<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
                     (T *)dx, (const T *)x, (const T *)dy, (int64_t)n_rows,
                     (int64_t)width, norm);
+            return;
+        }
+        with_norm_packs<N>((int)width, [&](auto packs) {
+            constexpr int PACKS = decltype(packs)::value;
+
+            /* An error comes with gqa_cuda_launched(). */
+            (void)launch_early(
+                device->overlaps,
+                norm.centred ? norm_back_rows_kernel<T, N, PACKS, true>
+                             : norm_back_rows_kernel<T, N, PACKS, false>,
+                norm_blocks(device, (int64_t)n_rows, BLOCKS), THREADS, 0,
+                device->stream, (T *)dx, (const T *)x, (const T *)dy,
+                (int64_t)n_rows, (int)width, norm);
+        });
     });
     return gqa_cuda_launched(device);
 }

@@ -4,42 +4,31 @@
  */
 #include "runtime/cuda/activation.cuh"
 #include "runtime/cuda/back.cuh"
+#include "runtime/cuda/launch.cuh"
 #include "runtime/cuda/pack.cuh"
 #include "runtime/cuda/rows.cuh"
 #include "runtime/cuda/sums.cuh"
 
 enum { THREADS = 256 };
 
-/* 16 bytes at a time, where all begin at such a border: whole. A thread has
- * read what it writes to, as d_gate may be dy. */
-template <typename T, enum gqa_activation WHICH>
+/* N elements at a time. A thread has read what it writes to, as d_gate may be
+ * dy. I: an integer that counts all. */
+template <typename T, int N, enum gqa_activation WHICH, typename I>
 static __global__ void __launch_bounds__(THREADS)
-    activate_back_kernel(T *d_gate, T *d_up, const T *gate, const T *up,
-                         const T *dy, int64_t n, bool whole)
+    activate_back_kernel(T *d_gate, T *d_up, I d_width, const T *gate,
+                         const T *up, const T *dy, I n_rows, I width)
 {
-    constexpr int N = 16 / sizeof(T);
-    const int64_t step = (int64_t)gridDim.x * THREADS * N;
+    const I n = n_rows * (width / N), step = (I)gridDim.x * THREADS;
 
-    for (int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * N; i < n;
-         i += step) {
-        const int count = n - i < N ? (int)(n - i) : N;
-        pack<T, N> gates = {}, ups = {}, slopes = {}, d_ups;
+    await_before();
+    for (I i = (I)blockIdx.x * THREADS + threadIdx.x; i < n; i += step) {
+        const I row = i / (width / N), column = i % (width / N) * N;
+        const I to = row * d_width + column;
+        const pack<T, N> gates = pack_at<N>(gate + i * N);
+        pack<T, N> slopes = pack_at<N>(dy + i * N), ups = {}, d_ups;
 
-        if (whole && count == N) {
-            gates = pack_at<N>(gate + i);
-            slopes = pack_at<N>(dy + i);
-            if (up)
-                ups = pack_at<N>(up + i);
-        } else {
-#pragma unroll
-            for (int j = 0; j < N; j++)
-                if (j < count) {
-                    gates.v[j] = gate[i + j];
-                    slopes.v[j] = dy[i + j];
-                    if (up)
-                        ups.v[j] = up[i + j];
-                }
-        }
+        if (up)
+            ups = pack_at<N>(up + i * N);
 #pragma unroll
         for (int j = 0; j < N; j++) {
             const float d = (float)real<T>::load(slopes.v[j]);
@@ -52,46 +41,52 @@ static __global__ void __launch_bounds__(THREADS)
                 slope *= (float)real<T>::load(ups.v[j]);
             slopes.v[j] = real<T>::round(d * slope);
         }
-        if (whole && count == N) {
-            pack_to(d_gate + i, slopes);
-            if (up)
-                pack_to(d_up + i, d_ups);
-        } else {
-#pragma unroll
-            for (int j = 0; j < N; j++)
-                if (j < count) {
-                    d_gate[i + j] = slopes.v[j];
-                    if (up)
-                        d_up[i + j] = d_ups.v[j];
-                }
-        }
+        pack_to(d_gate + to, slopes);
+        if (up)
+            pack_to(d_up + to, d_ups);
     }
 }
 
 enum gqa_status gqa_cuda_activate_back(struct gqa_device *device, void *d_gate,
-                                       void *d_up, const void *gate,
-                                       const void *up, const void *dy,
-                                       uint64_t n,
+                                       void *d_up, uint64_t d_width,
+                                       const void *gate, const void *up,
+                                       const void *dy, uint64_t n_rows,
+                                       uint64_t width,
                                        enum gqa_activation activation)
 {
+    const bool whole = is_whole(device->real, width) &&
+                       is_whole(device->real, d_width) && is_aligned(d_gate) &&
+                       is_aligned(d_up) && is_aligned(gate) && is_aligned(up) &&
+                       is_aligned(dy);
     enum gqa_status st = gqa_cuda_enter(device);
 
-    if (st != GQA_OK || n == 0)
+    if (st != GQA_OK || n_rows * width == 0)
         return st;
-    with_real(device->real, [&](auto t) {
+    with_packs(device->real, whole, [&](auto t, auto n) {
         typedef decltype(t) T;
-
-        const uint64_t each = THREADS * (16 / sizeof(T));
-
-        const bool whole = is_aligned(d_gate) && is_aligned(d_up) &&
-                           is_aligned(gate) && is_aligned(up) && is_aligned(dy);
+        constexpr int N = decltype(n)::value;
+        const uint64_t each = (uint64_t)THREADS * N;
+        const unsigned n_blocks =
+            blocks_for((n_rows * width + each - 1) / each);
 
         with_activation(activation, [&](auto which) {
-            activate_back_kernel<T, decltype(which)::value>
-                <<<blocks_for((n + each - 1) / each), THREADS, 0,
-                   device->stream>>>((T *)d_gate, (T *)d_up, (const T *)gate,
-                                     (const T *)up, (const T *)dy, (int64_t)n,
-                                     whole);
+            constexpr enum gqa_activation WHICH = decltype(which)::value;
+            auto launch = [&](auto i) {
+                typedef decltype(i) I;
+
+                /* An error comes with gqa_cuda_launched(). */
+                (void)launch_early(
+                    device->overlaps, activate_back_kernel<T, N, WHICH, I>,
+                    n_blocks, THREADS, 0, device->stream, (T *)d_gate,
+                    (T *)d_up, (I)d_width, (const T *)gate, (const T *)up,
+                    (const T *)dy, (I)n_rows, (I)width);
+            };
+
+            /* Numbers of 32 bits are divided in a fraction of the time. */
+            if (n_rows * d_width <= INT32_MAX)
+                launch(uint32_t());
+            else
+                launch(uint64_t());
         });
     });
     return gqa_cuda_launched(device);

@@ -1,6 +1,6 @@
 /*
- * What surrounds products and attention: embedding, norms, rotation, the KV
- * cache, activations, gathering. Each reads and writes its elements once; a
+ * What surrounds products and attention: embedding, rotation, the KV cache,
+ * activations, gathering. Each reads and writes its elements once; a
  * block works on a row, or on a run of elements, and goes on to others where
  * there are more than a grid may have.
  */
@@ -96,105 +96,6 @@ static __global__ void __launch_bounds__(THREADS)
                     head_dim +
                 d,
             pack_at<N>(x + row * width + head_at(place, head, head_dim) + d));
-    }
-}
-
-/* GROUP threads have a row: a warp, or the block. */
-template <typename T, int N, int GROUP>
-static __global__ void __launch_bounds__(THREADS)
-    norm_kernel(T *out, const T *x, int64_t n_rows, int64_t width,
-                struct norm_view norm)
-{
-    typedef typename real<T>::sum S;
-    constexpr int ROWS = THREADS / GROUP;
-    const int first = (int)threadIdx.x % GROUP * N;
-
-    for (int64_t row = (int64_t)blockIdx.x * ROWS + threadIdx.x / GROUP;
-         row < n_rows; row += (int64_t)gridDim.x * ROWS) {
-        const T *from = x + row * width;
-        T *to = out + row * width;
-        S mean = 0, square = 0, factor;
-
-        if (norm.centred) {
-            for (int64_t c = first; c < width; c += GROUP * N) {
-                const pack<T, N> some = pack_at<N>(from + c);
-
-#pragma unroll
-                for (int j = 0; j < N; j++)
-                    mean += real<T>::load(some.v[j]);
-            }
-            mean = group_sum<GROUP, THREADS>(mean) / (S)width;
-        }
-        for (int64_t c = first; c < width; c += GROUP * N) {
-            const pack<T, N> some = pack_at<N>(from + c);
-
-#pragma unroll
-            for (int j = 0; j < N; j++) {
-                const S d = real<T>::load(some.v[j]) - mean;
-
-                square += d * d;
-            }
-        }
-        square = group_sum<GROUP, THREADS>(square);
-        factor = (S)1 / sqrt(square / (S)width + (S)norm.eps);
-        for (int64_t c = first; c < width; c += GROUP * N) {
-            pack<T, N> some = pack_at<N>(from + c), before = {};
-            S weights[N], biases[N];
-
-            weights_at(weights, norm.weight, c);
-            weights_at(biases, norm.bias, c);
-            if (norm.accumulate)
-                before = pack_at<N>(to + c);
-#pragma unroll
-            for (int j = 0; j < N; j++) {
-                S y = (real<T>::load(some.v[j]) - mean) * factor;
-
-                y = y * (weights[j] + (S)norm.plus) + biases[j];
-                if (norm.accumulate)
-                    y += real<T>::load(before.v[j]);
-                some.v[j] = real<T>::round(y);
-            }
-            pack_to(to + c, some);
-        }
-    }
-}
-
-/* A warp takes a head; each thread writes what it alone has read. */
-template <typename T>
-static __global__ void __launch_bounds__(THREADS)
-    norm_heads_kernel(T *x, int64_t width, int64_t n_rows,
-                      struct place_view place, int head_dim,
-                      struct norm_view norm)
-{
-    typedef typename real<T>::sum S;
-    const int lane = (int)threadIdx.x % 32;
-    const int64_t n = n_rows * place.n_heads;
-    const int64_t step = (int64_t)gridDim.x * (THREADS / 32);
-
-    for (int64_t i = (int64_t)blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
-         i < n; i += step) {
-        T *head = x + i / place.n_heads * width +
-                  head_at(place, (int)(i % place.n_heads), head_dim);
-        S mean = 0, square = 0, factor;
-
-        if (norm.centred) {
-            for (int c = lane; c < head_dim; c += 32)
-                mean += real<T>::load(head[c]);
-            mean = warp_sum(mean) / (S)head_dim;
-        }
-        for (int c = lane; c < head_dim; c += 32) {
-            S d = real<T>::load(head[c]) - mean;
-
-            square += d * d;
-        }
-        factor = (S)1 / sqrt(warp_sum(square) / (S)head_dim + (S)norm.eps);
-        for (int c = lane; c < head_dim; c += 32) {
-            S y = (real<T>::load(head[c]) - mean) * factor;
-
-            head[c] = real<T>::round(
-                y * (weight_at<S>(norm.weight, c) + (S)norm.plus) +
-                weight_at<S>(norm.bias, c));
-        }
     }
 }
 
@@ -354,11 +255,6 @@ static unsigned blocks_of(int64_t n_rows, uint64_t each)
     return blocks_for(((uint64_t)n_rows * each + THREADS - 1) / THREADS);
 }
 
-static bool is_whole_weight(const struct gqa_weight *weight)
-{
-    return !weight || is_aligned(weight->data);
-}
-
 enum gqa_status gqa_cuda_embed(struct gqa_device *device, void *out,
                                const struct gqa_weight *table, double scale,
                                const struct gqa_weight *positions)
@@ -433,59 +329,6 @@ enum gqa_status gqa_cuda_store(struct gqa_device *device, void *cache,
                THREADS, 0, device->stream>>>(
                 (T *)cache, (int64_t)capacity, (const T *)x, (int64_t)width,
                 batch, place_of(place), (int)head_dim);
-    });
-    return gqa_cuda_launched(device);
-}
-
-enum gqa_status gqa_cuda_norm(struct gqa_device *device, void *out,
-                              const void *x, uint64_t n_rows, uint64_t width,
-                              const struct gqa_norm_op *op, bool accumulate)
-{
-    const struct norm_view norm = norm_of(op, accumulate);
-    const bool whole = is_whole(device->real, width) && is_aligned(out) &&
-                       is_aligned(x) && is_whole_weight(op->weight) &&
-                       is_whole_weight(op->bias);
-    enum gqa_status st = gqa_cuda_enter(device);
-
-    if (st != GQA_OK || n_rows == 0)
-        return st;
-    with_packs(device->real, whole, [&](auto t, auto n) {
-        typedef decltype(t) T;
-        constexpr int N = decltype(n)::value;
-
-        if (width <= 32 * 4 * N)
-            norm_kernel<T, N, 32><<<blocks_of((int64_t)n_rows, 32), THREADS, 0,
-                                    device->stream>>>(
-                (T *)out, (const T *)x, (int64_t)n_rows, (int64_t)width, norm);
-        else
-            norm_kernel<T, N, THREADS>
-                <<<blocks_for(n_rows), THREADS, 0, device->stream>>>(
-                    (T *)out, (const T *)x, (int64_t)n_rows, (int64_t)width,
-                    norm);
-    });
-    return gqa_cuda_launched(device);
-}
-
-enum gqa_status gqa_cuda_norm_heads(struct gqa_device *device, void *x,
-                                    uint64_t width,
-                                    const struct gqa_head_place *place,
-                                    uint64_t head_dim,
-                                    const struct gqa_norm_op *op)
-{
-    const uint64_t n_rows = device->n_sequences * device->n_new;
-    const uint64_t each = THREADS / 32;
-    const struct norm_view norm = norm_of(op, false);
-    enum gqa_status st = gqa_cuda_enter(device);
-
-    if (st != GQA_OK)
-        return st;
-    with_real(device->real, [&](auto t) {
-        typedef decltype(t) T;
-
-        norm_heads_kernel<T>
-            <<<blocks_for((n_rows * place->n_heads + each - 1) / each), THREADS,
-               0, device->stream>>>((T *)x, (int64_t)width, (int64_t)n_rows,
-                                    place_of(place), (int)head_dim, norm);
     });
     return gqa_cuda_launched(device);
 }

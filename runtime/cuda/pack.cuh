@@ -56,6 +56,11 @@ static inline bool is_aligned(const void *p)
     return (uintptr_t)p % 16 == 0;
 }
 
+static inline bool is_whole_weight(const struct gqa_weight *weight)
+{
+    return !weight || is_aligned(weight->data);
+}
+
 template <int N> struct count {
     static constexpr int value = N;
 };

@@ -52,6 +52,14 @@ static inline struct place_view place_of(const struct gqa_head_place *place)
     return view;
 }
 
+/* Whether head h begins h * head_dim elements behind the first. */
+static inline bool lie_side_by_side(const struct gqa_head_place *place,
+                                    uint64_t head_dim)
+{
+    return place->per_block >= place->n_heads ||
+           place->block_stride == place->per_block * head_dim;
+}
+
 static __device__ __forceinline__ int64_t
 head_at(const struct place_view &place, int head, int head_dim)
 {

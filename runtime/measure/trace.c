@@ -24,6 +24,7 @@ struct gqa_trace {
     uint64_t n_layers[2]; /* of encoder and decoder */
     bool has_logits;
     bool is_encoder; /* it is alone */
+    bool looks_back; /* some of its attentions are cross-attentions */
     uint64_t attended_width;
     uint64_t *starts; /* [tokens->n]: first element of each */
     /* Values of a few rows, as kept and as double. */
@@ -90,6 +91,18 @@ struct gqa_trace_point gqa_trace_point(const struct gqa_trace *t, size_t index)
     return point;
 }
 
+/* At an encoder, or at rows that are given to it without one. */
+static bool looks_back(const struct gqa_network *network)
+{
+    const struct gqa_network_stack *last =
+        &network->stacks[network->n_stacks - 1];
+    bool any = false;
+
+    for (size_t j = 0; j < last->n_blocks; j++)
+        any = any || last->blocks[j].has_cross;
+    return any;
+}
+
 static uint64_t widest_attention(const struct gqa_network *network)
 {
     uint64_t most = 0;
@@ -138,7 +151,7 @@ static bool sequence_elements(const struct gqa_trace *t,
         return false;
     if (!t->options.attended)
         return true;
-    cross = t->n_layers[0] > 0 ? decoder : 0;
+    cross = t->looks_back ? decoder : 0;
     return gqa_add_u64(attended, cross, &attended) &&
            gqa_mul_u64(attended, t->attended_width, &attended) &&
            gqa_add_u64(*n, attended, n);
@@ -303,6 +316,7 @@ enum gqa_status gqa_trace_record(struct gqa_trace **out,
     t->n_outputs = network->n_outputs;
     t->has_logits = network->has_logits;
     t->is_encoder = gqa_network_is_encoder(network);
+    t->looks_back = looks_back(network);
     t->d_model = network->d_model;
     t->attended_width = widest_attention(network);
     count_layers(t->n_layers, network);

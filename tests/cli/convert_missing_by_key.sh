@@ -1,7 +1,5 @@
 # Parameters that a key of the configuration says are not there: the key is named.
-for case in "opt layer_norm_elementwise_affine false norm" \
-    "opt _remove_final_layer_norm true model.decoder.final_layer_norm" \
-    "marian share_encoder_decoder_embeddings false model.shared" \
+for case in "nllb_moe share_encoder_decoder_embeddings false model.shared" \
     "trocr use_learned_position_embeddings false decoder.model.decoder.embed_pos"; do
     read -r family key value names <<<"$case"
     rm -rf model

@@ -13,7 +13,7 @@ try 's/"share_encoder_decoder_embeddings": true/"share_encoder_decoder_embedding
 try 's/"max_position_embeddings": 20/"max_position_embeddings": 1048577/'
 try 's/"decoder_attention_heads": 4/"decoder_attention_heads": 3/'
 try 's/"decoder_ffn_dim": 21/"decoder_ffn_dim": 19/'
-# An encoder of LED has attentions of a make of its own.
+# An encoder of LED has projections for tokens that see all, which stay.
 led=$DATA/families/led
 gqa-inspect "$led" | sed -n '4,13p'
 gqa-convert -q -g 2 -a all "$led" out.gqa || echo $?

@@ -12,3 +12,5 @@ for model in "$DATA"/encoders/*/; do
     done
     gqa-verify -q --samples 2 --length 8 --against "$model" out.gqa || echo $?
 done
+# Layers that run several times see several streams.
+gqa-convert -q -f -g 2 --method aligned -a encoder "$DATA/encoders/albert" out.gqa || echo $?

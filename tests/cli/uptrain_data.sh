@@ -20,7 +20,7 @@ try --data - --schedule constant --warmup 0 <tokens
 try --data "self:3,tokens,$text:0.5" --loss kl:0.75,ce:0.25
 try --samples 8 --temperature 0.5 --top-k 40 --accumulate 2 --schedule cosine --clip 0 --weight-decay 0.5
 try --train all
-gqa-inspect --json --recipe out.gqa | grep -c 'weight"'
+gqa-inspect --json --recipe out.gqa | grep -v ': "F32' | grep -c 'weight"'
 try --train '*.layer_norm.weight,shared.weight'
 gqa-verify --no-run --against "$sample" out.gqa | grep ^weights
 # Converted first

@@ -20,4 +20,4 @@ gqa-verify --no-run --against "$sample" healed.gqa |
     grep -E '^(file|weights)' | sed 's/  *$//'
 gqa-verify --no-run --against model.gqa healed.gqa | grep ^weights
 gqa-inspect --recipe healed.gqa | sed 's/gqa-\([a-z]*\) [0-9.]*/gqa-\1 X/; s/^step .*/step kl top1/' |
-    grep -vE '^ *(xxh3|source_xxh3|software|device|rate|kl_|[0-9]+ )' | head -n 60
+    grep -vE '^ *(xxh3|source_xxh3|software|device|rate|kl_|[0-9]+ )|F32 [0-9a-f]' | head -n 60

@@ -78,7 +78,7 @@ FOLDERS = ("runtime/t5-v1_0", "runtime/t5-v1_1", "sample/t5-tiny16", "runtime/mt
            "families/imagegpt",
            "families/led", "families/fsmt", "families/bigbird_pegasus", "families/pegasus_x", "families/pop2piano",
            "families/udop", "families/trocr", "families/blip2", trocr_alone, vision_gpt2, musicgen,
-           "families/donut", "families/speech-bart", "families/marian-decoder",
+           "families/donut", "families/speech-bart", "families/marian-decoder", "families/bigbird_pegasus-decoder",
            "encoders/albert", "encoders/bert", "encoders/clip", "encoders/distilbert", "encoders/electra",
            "families/falcon", "families/gpt_bigcode", "encoders/modernbert", "encoders/roberta", "encoders/wav2vec2")
 # KV heads, where not two.
@@ -86,6 +86,7 @@ GROUPS = {"codegen": "4", "mt5": "1", "gpt_neox": "1", "gpt_neox-nobias": "1", "
 # More than one number of KV heads, and those of the encoder.
 VARIANTS = {"t5-v1_1": (("-l", "0=1,1=2"), ("-g", "2", "-a", "all"), ("-g", "2", "-a", "decoder-self")),
             "longt5-global": (("-g", "2", "-a", "all"),),
+            "fsmt": (("-g", "2", "-a", "all"),), "bigbird_pegasus": (("-g", "2", "-a", "all"),),
             "bart": (("-l", "0=1,1=2"), ("-g", "2", "-a", "all")),
             "gpt2": (("-l", "0=1,1=2"),), "gpt_neox": (("-l", "0=1,1=2"),)}
 

@@ -176,6 +176,54 @@ ORIGINALS_OF_4 = {
             short_factor=[1.0, 1.1, 1.25, 1.5])),
 }
 
+# A language model within others; of Mistral 3's tower RoPE is said as of a
+# language model.
+VISION = dict(hidden_size=16, intermediate_size=24, num_attention_heads=2,
+              num_hidden_layers=1, patch_size=2, image_size=4)
+NESTED = {
+    "llava": dict(
+        architectures=["LlavaForConditionalGeneration"], ignore_index=-100,
+        image_token_index=96, model_type="llava", pad_token_id=95,
+        projector_hidden_act="gelu", text_config=LLAMA,
+        tie_word_embeddings=False, torch_dtype="float16", vocab_size=97,
+        vision_config=dict(VISION, model_type="clip_vision_model",
+                           projection_dim=8, vocab_size=97),
+        vision_feature_layer=-2, vision_feature_select_strategy="default"),
+    "smolvlm": dict(
+        architectures=["SmolVLMForConditionalGeneration"], image_seq_len=64,
+        image_token_id=96, model_type="smolvlm", scale_factor=2,
+        text_config=LLAMA, tie_word_embeddings=False, torch_dtype="bfloat16",
+        vision_config=dict(VISION, model_type="smolvlm_vision",
+                           max_image_size=dict(longest_edge=4))),
+    "mistral3": dict(
+        architectures=["Mistral3ForConditionalGeneration"],
+        image_token_index=10, model_type="mistral3",
+        multimodal_projector_bias=False, projector_hidden_act="gelu",
+        spatial_merge_size=2, text_config=MISTRAL, torch_dtype="bfloat16",
+        vision_config=dict(VISION, head_dim=8, model_type="pixtral",
+                           hidden_act="gelu", num_channels=3,
+                           rope_theta=10000.0),
+        vision_feature_layer=-1),
+    "qwen2_vl": dict(
+        architectures=["Qwen2VLForConditionalGeneration"],
+        image_token_id=94, model_type="qwen2_vl", vision_start_token_id=92,
+        vision_end_token_id=93, video_token_id=95, text_config=dict(
+            QWEN2, model_type="qwen2_vl_text", rope_scaling=dict(
+                mrope_section=[1, 1, 2], type="mrope")),
+        vision_config=dict(depth=1, embed_dim=16, hidden_size=32,
+                           in_chans=3, mlp_ratio=2, model_type="qwen2_vl",
+                           num_heads=2, patch_size=2)),
+    "gemma3-vision": dict(
+        architectures=["Gemma3ForConditionalGeneration"],
+        boi_token_index=93, eoi_token_index=94, eos_token_id=[1, 10],
+        image_token_index=95, initializer_range=0.02, mm_tokens_per_image=4,
+        model_type="gemma3", text_config=dict(
+            LLAMA, model_type="gemma3_text", num_key_value_heads=2,
+            sliding_window=16), torch_dtype="bfloat16",
+        vision_config=dict(VISION, model_type="siglip_vision_model",
+                           vision_use_head=False)),
+}
+
 
 def resave(config):
     with tempfile.TemporaryDirectory() as folder:
@@ -189,7 +237,7 @@ def resave(config):
 
 def main():
     os.makedirs(HERE, exist_ok=True)
-    originals = {**ORIGINALS, **ORIGINALS_OF_4}
+    originals = {**ORIGINALS, **ORIGINALS_OF_4, **NESTED}
     for name, original in originals.items():
         path = os.path.join(HERE, name + ".json")
         forms = {}

@@ -106,12 +106,7 @@ def encoder_apart(name, family, **more):
 
 
 CONVERTED_ALONE = {
-    "led": lambda n: encoder_apart(n, "LED", max_encoder_position_embeddings=16, max_decoder_position_embeddings=12,
-                                   attention_window=4),
-    "bigbird_pegasus": lambda n: encoder_apart(n, "BigBirdPegasus", max_position_embeddings=12),
     "pegasus_x": lambda n: encoder_apart(n, "PegasusX", max_position_embeddings=12, num_global_tokens=2, block_size=4),
-    "fsmt": lambda n: encoder_apart(n, "FSMT", vocab_size=None, src_vocab_size=VOCAB, tgt_vocab_size=VOCAB,
-                                    max_position_embeddings=12, langs=["a", "b"]),
 }
 
 MODELS = {
@@ -128,6 +123,8 @@ MODELS = {
     "plbart": lambda n: bart(n, "PLBart"),
     "mvp": lambda n: bart(n, "Mvp", repeat=2),
     "marian": lambda n: bart(n, "Marian", start=0, pad_token_id=0, eos_token_id=1, repeat=2, model="MTModel"),
+    "marian-two": lambda n: bart(n, "Marian", start=0, pad_token_id=0, eos_token_id=1, repeat=2, model="MTModel",
+                                 share_encoder_decoder_embeddings=False, decoder_vocab_size=VOCAB),
     "mbart": lambda n: bart(n, "MBart", heads=2, scale_embedding=True),
     "pegasus": lambda n: bart(n, "Pegasus", start=0, scale_embedding=True),
     "m2m_100": lambda n: bart(n, "M2M100", repeat=2),
@@ -142,6 +139,16 @@ MODELS = {
     "nllb_moe": nllb_moe,
     "nllb_moe-bias": lambda n: nllb_moe(n, router_bias=True),
     "udop": udop,
+    # Two tokens on either side in the first layer, three in the second.
+    "led": lambda n: encoder_apart(n, "LED", max_encoder_position_embeddings=16, max_decoder_position_embeddings=12,
+                                   encoder_layers=2, attention_window=[4, 6]),
+    # Inputs that are short enough to be attended to as a whole.
+    "bigbird_pegasus": lambda n: encoder_apart(n, "BigBirdPegasus", max_position_embeddings=12),
+    "bigbird_pegasus-bias": lambda n: encoder_apart(n, "BigBirdPegasus", max_position_embeddings=12, use_bias=True,
+                                                    scale_embedding=False, attention_type="original_full"),
+    # More tokens to read than to write.
+    "fsmt": lambda n: encoder_apart(n, "FSMT", vocab_size=None, src_vocab_size=VOCAB + 2, tgt_vocab_size=VOCAB,
+                                    max_position_embeddings=12, langs=["a", "b"]),
     "pop2piano": lambda n: save(n, "Pop2Piano", vocab_size=VOCAB, composer_vocab_size=3, d_model=16, d_kv=4, d_ff=19,
                                 num_layers=1, num_decoder_layers=2, num_heads=4, decoder_start_token_id=0,
                                 relative_attention_num_buckets=8, relative_attention_max_distance=16, repeat=2),
@@ -171,6 +178,8 @@ def load(folder):
 
 
 def blocks_of(model):
+    if hasattr(model, "led"):
+        return model.led.decoder.layers
     return model.decoder.block if hasattr(model, "decoder") else model.model.decoder.layers
 
 
@@ -218,6 +227,8 @@ def reference(name):
                 input_ids=input_ids, bbox=torch.zeros(*input_ids.shape, 4), **more)
         logits, hidden = made.run(model, input_ids=ids, attention_mask=made.mask(lengths),
                                   decoder_input_ids=decoder_ids, decoder_attention_mask=made.mask(DECODER_LENGTHS))
+        if model.config.model_type == "fsmt":  # its layers have sequences side by side
+            hidden = hidden.transpose(1, 2)
         real = made.mask(DECODER_LENGTHS)[..., None].bool()
         data = {"input_ids": ids, "lengths": torch.tensor(lengths), "decoder_input_ids": decoder_ids,
                 "decoder_lengths": torch.tensor(DECODER_LENGTHS), "logits": torch.where(real, logits, 0.0),

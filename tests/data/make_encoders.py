@@ -41,8 +41,13 @@ MODELS = {
     "electra": lambda n: save(n, "Electra", "ForPreTraining", embedding_size=8, **TEXT),
     "distilbert": lambda n: save(n, "DistilBert", "ForMaskedLM", vocab_size=23, dim=16, hidden_dim=19, n_layers=2,
                                  n_heads=4, max_position_embeddings=12),
-    "albert": lambda n: save(n, "Albert", "ForMaskedLM", embedding_size=8, **TEXT),
-    "modernbert": lambda n: save(n, "ModernBert", "ForMaskedLM", pad_token_id=0, **TEXT),
+    "albert": lambda n: save(n, "Albert", "ForMaskedLM", embedding_size=8, inner_group_num=2,
+                             **{**TEXT, "num_hidden_layers": 3}),
+    # Widths that are the same, and the module between them all the same.
+    "albert-wide": lambda n: save(n, "Albert", "Model", embedding_size=16, **TEXT),
+    # Layers 1 and 2 see one token on either side.
+    "modernbert": lambda n: save(n, "ModernBert", "ForMaskedLM", pad_token_id=0, local_attention=2,
+                                 **{**TEXT, "num_hidden_layers": 4}),
     "clip": lambda n: save(n, "CLIP", "Model", projection_dim=6, text_config={**TEXT, "bos_token_id": 1,
                            "eos_token_id": 2}, vision_config={**SIZES, "image_size": 8, "patch_size": 4}),
     "vit": lambda n: save(n, "ViT", "ForImageClassification", image_size=8, patch_size=4, **SIZES),
@@ -51,8 +56,18 @@ MODELS = {
 }
 
 
-RUN = ["bert", "roberta", "distilbert"]
+RUN = ["bert", "roberta", "distilbert", "electra", "albert", "albert-wide", "modernbert", "clip"]
 LENGTHS = [9, 4, 1]
+
+
+def layers_of(model):
+    if model.config.model_type == "albert":
+        return model.encoder.albert_layer_groups[0].albert_layers
+    if model.config.model_type == "modernbert":
+        return model.layers
+    if model.config.model_type == "distilbert":
+        return model.transformer.layer
+    return model.encoder.layers if model.config.model_type == "clip_text_model" else model.encoder.layer
 
 
 def reference(name):
@@ -60,9 +75,11 @@ def reference(name):
     config = tr.AutoConfig.from_pretrained(folder)
     model = getattr(tr, config.architectures[0]).from_pretrained(
         folder, dtype=torch.float64, attn_implementation="eager").eval().base_model
-    hidden, ids = [], made.tokens(name, LENGTHS, TEXT["vocab_size"], pad=config.pad_token_id)
-    layers = model.encoder.layer if hasattr(model, "encoder") else model.transformer.layer
-    for layer in layers:
+    if config.model_type == "clip":
+        model = model.text_model
+    pad = 0 if model.config.pad_token_id is None else model.config.pad_token_id
+    hidden, ids = [], made.tokens(name, LENGTHS, TEXT["vocab_size"], pad=pad)
+    for layer in layers_of(model):
         layer.register_forward_hook(lambda _, __, out: hidden.append(out[0] if isinstance(out, (tuple, list)) else out))
     with made.in_doubles(), torch.no_grad():
         rows = model(input_ids=ids, attention_mask=made.mask(LENGTHS)).last_hidden_state

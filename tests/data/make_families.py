@@ -93,6 +93,10 @@ def cohere(name, kv=4, repeat=None):
         repeat=repeat)
 
 
+# Norms without weights have none that could be initialised.
+tr.OPTPreTrainedModel._init_weights = lambda *_: None
+
+
 def opt(name, repeat=None, **more):
     save(name, tr.OPTForCausalLM, tr.OPTConfig(
         vocab_size=VOCAB, hidden_size=24, ffn_dim=29, num_hidden_layers=2, num_attention_heads=4,
@@ -295,6 +299,8 @@ MODELS = {
     "qwen3-grouped": lambda n: qwen3(n, kv=2, use_sliding_window=True, sliding_window=3, max_window_layers=1),
     "cohere": lambda n: cohere(n, repeat=2),
     "opt": lambda n: opt(n, repeat=2),
+    "opt-plain": lambda n: opt(n, repeat=2, layer_norm_elementwise_affine=False),
+    "opt-unnormed": lambda n: opt(n, _remove_final_layer_norm=True),
     "opt-post": lambda n: opt(n, do_layer_norm_before=False, activation_function="gelu"),
     "opt-350m": lambda n: opt(n, do_layer_norm_before=False, word_embed_proj_dim=10, repeat=2),
     "bloom": lambda n: bloom(n, 8, repeat=2),

@@ -209,6 +209,8 @@ MODELS = {
     "donut": (donut, run_decoder), "speech-bart": (speech, run_decoder), "xglm-cross": (xglm, run_decoder),
     "marian-decoder": (lambda n: text.write(n, tr.MarianForCausalLM(decoder_config(
         "Marian", pad_token_id=0, decoder_start_token_id=3)), repeat=2), run_decoder),
+    "bigbird_pegasus-decoder": (lambda n: text.write(n, tr.BigBirdPegasusForCausalLM(decoder_config(
+        "BigBirdPegasus", pad_token_id=0, decoder_start_token_id=3, use_bias=True)), repeat=2), run_decoder),
 }
 
 

@@ -7,9 +7,11 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "fuzz.h"
+#include "verify/digests.h"
 #include "verify/recipe.h"
 
 static struct gqa_subject original, converted;
+static struct gqa_pairing pairing;
 
 static void open_subject(struct gqa_subject *subject, const char *path)
 {
@@ -23,6 +25,7 @@ static void open_subject(struct gqa_subject *subject, const char *path)
 
 static void close_subjects(void)
 {
+    gqa_pairing_free(&pairing);
     gqa_subject_close(&original);
     gqa_subject_close(&converted);
 }
@@ -49,6 +52,23 @@ static void check(const struct gqa_recipe *recipe)
     }
 }
 
+/* Of one tensor: it is right, wrong, or cannot be told, and is then no finding.
+ */
+static void check_digest(const struct gqa_recipe *recipe, size_t param)
+{
+    struct gqa_digested digested;
+
+    if (gqa_digest_check(
+            &digested, &(const struct gqa_digest_pair){.original = &original,
+                                                       .converted = &converted,
+                                                       .pairing = &pairing,
+                                                       .recipe = recipe,
+                                                       .param = param}) !=
+            GQA_OK ||
+        (digested.verdict == GQA_DIGEST_WRONG) != (*digested.finding.text != 0))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct gqa_recipe recipe = {0};
@@ -60,6 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             original.model->attentions[i].n_kv_heads =
                 original.model->attentions[i].n_heads;
         open_subject(&converted, GQA_DATA "/good/llama-grouped");
+        if (gqa_pairing_make(&pairing, &original, &converted) != GQA_OK)
+            abort();
         atexit(close_subjects);
     }
     json_decref(converted.recipe);
@@ -68,8 +90,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         GQA_OK)
         return 0;
     if (gqa_recipe_read(&recipe, &original, &converted) == GQA_OK &&
-        !*recipe.finding.text)
+        !*recipe.finding.text) {
         check(&recipe);
+        for (size_t i = 0; i < converted.model->n_params; i++)
+            check_digest(&recipe, i);
+    }
     gqa_recipe_free(&recipe);
     return 0;
 }

@@ -297,12 +297,26 @@ static void check_norms(void)
                 check_norm(&c);
             }
         }
-    if (!gpu.small)
+    if (gpu.small)
+        return;
+    check_norm(&(struct norm_case){.kind = GQA_NORM_RMS,
+                                   .weight = true,
+                                   .sums = true,
+                                   .n_rows = 70001,
+                                   .width = 33});
+    /* More rows than warps at a time. */
+    for (int target = FRESH; target <= ADDED; target++) {
         check_norm(&(struct norm_case){.kind = GQA_NORM_RMS,
                                        .weight = true,
-                                       .sums = true,
-                                       .n_rows = 70001,
-                                       .width = 33});
+                                       .n_rows = 9001,
+                                       .width = 512,
+                                       .target = (enum target)target});
+        check_norm(&(struct norm_case){.kind = GQA_NORM_LAYER,
+                                       .weight = true,
+                                       .n_rows = 9001,
+                                       .width = 904,
+                                       .target = (enum target)target});
+    }
 }
 
 /* --- Products ---------------------------------------------------------------
@@ -343,7 +357,8 @@ static void check_linear(const struct linear_case *c)
 struct activate_case {
     enum gqa_activation which;
     bool up, in_place;
-    uint64_t n;
+    uint64_t n;               /* of them, or of a row */
+    uint64_t n_rows, d_width; /* 0: one row, of as many */
 };
 
 static enum gqa_status call_activate(const struct side *side, const void *ctx)
@@ -352,25 +367,28 @@ static enum gqa_status call_activate(const struct side *side, const void *ctx)
 
     return side->backend->gradients->activate(
         side->device, c->in_place ? side->p[2] : side->p[3],
-        c->up ? side->p[4] : NULL, side->p[0], c->up ? side->p[1] : NULL,
-        side->p[2], c->n, c->which);
+        c->up ? side->p[4] : NULL, c->n_rows ? c->d_width : c->n, side->p[0],
+        c->up ? side->p[1] : NULL, side->p[2], c->n_rows ? c->n_rows : 1, c->n,
+        c->which);
 }
 
 static void check_activate(const struct activate_case *c)
 {
+    const uint64_t n = c->n_rows ? c->n_rows * c->n : c->n;
+    const uint64_t n_out = c->n_rows ? c->n_rows * c->d_width : c->n;
     struct trial t = {.n = 0};
     double *gate;
 
-    gate = trial_host(&t, trial_input(&t, c->n, gpu.real));
-    for (uint64_t i = 0; i < c->n; i++)
+    gate = trial_host(&t, trial_input(&t, n, gpu.real));
+    for (uint64_t i = 0; i < n; i++)
         gate[i] *= 3;
-    trial_input(&t, c->n, gpu.real);
-    trial_sum(&t, "dy", c->n, gpu.real, c->in_place ? rounded() : 0);
-    trial_result(&t, "d_gate", c->n, gpu.real, rounded());
-    trial_result(&t, "d_up", c->n, gpu.real, rounded());
-    trial_run(&t, call_activate, c, "activation %d of %llu%s%s", c->which,
-              (unsigned long long)c->n, c->up ? ", gated" : "",
-              c->in_place ? ", in place" : "");
+    trial_input(&t, n, gpu.real);
+    trial_sum(&t, "dy", n, gpu.real, c->in_place ? rounded() : 0);
+    trial_result(&t, "d_gate", n_out, gpu.real, rounded());
+    trial_result(&t, "d_up", n_out, gpu.real, rounded());
+    trial_run(&t, call_activate, c, "activation %d of %llu%s%s%s", c->which,
+              (unsigned long long)n, c->up ? ", gated" : "",
+              c->in_place ? ", in place" : "", c->n_rows ? ", rows apart" : "");
 }
 
 /* Far out, slopes are 0 and 1, and what they are times x. */
@@ -817,6 +835,13 @@ static void tests(void)
         c.n = 10007;
         check_activate(&c);
         c.in_place = false;
+        check_activate(&c);
+        c.n_rows = 90;
+        c.n = 7;
+        c.d_width = 15;
+        check_activate(&c);
+        c.n = 24;
+        c.d_width = 48;
         check_activate(&c);
         check_activation_ends(c.which);
     }

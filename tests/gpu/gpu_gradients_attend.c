@@ -21,10 +21,12 @@ struct shape {
     bool frozen; /* the bias's gradient is not wanted */
     bool fused;  /* Q among K and V in its rows */
     bool adds;   /* to what the gradient of queries is already */
+    bool joint;  /* Q before K and V in its rows, to which all is turned back */
+    bool interleaved;
     double scale, soft_cap;
 };
 
-enum { Q, K, V, BIAS, D_OUT, OUT, LSE, D_Q, D_K, D_V, D_BIAS };
+enum { Q, K, V, BIAS, D_OUT, OUT, LSE, D_Q, D_K, D_V, D_BIAS, ANGLES };
 
 static struct gqa_head_place place_of(const struct shape *s)
 {
@@ -44,13 +46,48 @@ static uint64_t width_of(const struct shape *s)
 {
     const uint64_t group = s->n_heads / s->n_kv_heads;
 
+    if (s->joint)
+        return (s->n_heads + 2 * s->n_kv_heads) * s->head_dim;
     return s->fused ? s->n_kv_heads * (group + 2) * s->head_dim + 8
                     : s->n_heads * s->head_dim;
+}
+
+static struct gqa_turn_op turn_of(const struct side *side,
+                                  const struct shape *s)
+{
+    const struct gqa_head_place k = {
+        .n_heads = s->n_kv_heads,
+        .base = s->n_heads * s->head_dim,
+        .per_block = s->n_kv_heads,
+    };
+    struct gqa_turn_op op = {
+        .q = side->p[D_Q],
+        .k = side->p[D_Q],
+        .v = side->p[D_Q],
+        .cache_k = side->p[D_K],
+        .cache_v = side->p[D_V],
+        .q_width = width_of(s),
+        .k_width = width_of(s),
+        .v_width = width_of(s),
+        .q_place = place_of(s),
+        .k_place = k,
+        .v_place = k,
+        .capacity = s->capacity,
+        .head_dim = s->head_dim,
+        .n_pairs = s->head_dim / 2,
+        .interleaved = s->interleaved,
+        .cos_sin = side->p[ANGLES],
+    };
+
+    op.v_place.base += s->n_kv_heads * s->head_dim;
+    return op;
 }
 
 static enum gqa_status call(const struct side *side, const void *ctx)
 {
     const struct shape *s = ctx;
+    const struct gqa_turn_op turn = turn_of(side, s);
+    bool turned = false;
     const struct gqa_gradient_ops *ops = side->backend->gradients;
     const struct gqa_attention_gradient op = {
         .forward =
@@ -80,10 +117,16 @@ static enum gqa_status call(const struct side *side, const void *ctx)
         .d_k = side->p[D_K],
         .d_v = side->p[D_V],
         .d_bias = s->biased && !s->frozen ? side->p[D_BIAS] : NULL,
+        .turn = s->joint ? &turn : NULL,
+        .turned = &turned,
     };
-    const enum gqa_status st = side->backend->attend(side->device, &op.forward);
+    enum gqa_status st = side->backend->attend(side->device, &op.forward);
 
-    return st == GQA_OK ? ops->attend_back(side->device, &op) : st;
+    if (st == GQA_OK)
+        st = ops->attend_back(side->device, &op);
+    return st == GQA_OK && s->joint && !turned
+               ? ops->turn_back(side->device, &turn)
+               : st;
 }
 
 /* NaN beyond the keys. */
@@ -150,12 +193,13 @@ static void check(struct shape s)
     trial_sum(&t, "out", n_out, gpu.real, -1);
     trial_sum(&t, "lse", (size_t)(n_rows * s.n_heads), GQA_F32, -1);
     trial_sum(&t, "d_q", (size_t)(n_rows * width_of(&s)), gpu.real, tolerance);
-    trial_result(&t, "d_k", n_cache, gpu.real, tolerance);
-    trial_result(&t, "d_v", n_cache, gpu.real, tolerance);
+    trial_result(&t, "d_k", n_cache, gpu.real, s.joint ? -1 : tolerance);
+    trial_result(&t, "d_v", n_cache, gpu.real, s.joint ? -1 : tolerance);
     trial_sum(&t, "d_bias", n_bias, GQA_F32, tolerance);
+    trial_input(&t, (size_t)(s.capacity * s.head_dim), GQA_F32);
     trial_run(&t, call, &s,
               "%llu heads of %llu on %llu, %llu tokens, capacity "
-              "%llu%s%s%s%s%s%s%s%s",
+              "%llu%s%s%s%s%s%s%s%s%s",
               (unsigned long long)s.n_heads, (unsigned long long)s.head_dim,
               (unsigned long long)s.n_kv_heads, (unsigned long long)s.n_new,
               (unsigned long long)s.capacity, s.causal ? ", causal" : "",
@@ -163,7 +207,7 @@ static void check(struct shape s)
               s.counted ? ", counted" : "", s.fused ? ", fused" : "",
               s.soft_cap > 0 ? ", capped" : "",
               s.per_key ? ", keys of several positions" : "",
-              s.adds ? ", added" : "");
+              s.adds ? ", added" : "", s.joint ? ", turned back" : "");
 }
 
 /* Every step-th mask over one arrangement of heads. */
@@ -266,6 +310,27 @@ static void check_summaries(uint64_t head_dim, uint64_t per_key,
     check(s);
 }
 
+static void check_turned(uint64_t head_dim, uint64_t n_kv_heads)
+{
+    struct shape s = {.n_heads = 4,
+                      .n_kv_heads = n_kv_heads,
+                      .head_dim = head_dim,
+                      .capacity = 150,
+                      .n_new = 131,
+                      .n_sequences = 3,
+                      .n_tokens = {131, 70, 0},
+                      .causal = true,
+                      .joint = true};
+
+    check(s);
+    s.capacity = s.n_new;
+    s.interleaved = true;
+    check(s);
+    s.interleaved = false;
+    s.biased = true;
+    check(s);
+}
+
 static void tests(void)
 {
     static const uint64_t dims[] = {32, 64, 128, 1, 7, 16, 33, 80, 129, 256};
@@ -285,6 +350,10 @@ static void tests(void)
     check_summaries(64, 3, 2);
     check_cap(33);
     check_cap(64);
+    for (uint64_t dim = 32; dim <= 128; dim *= 2) {
+        check_turned(dim, 4);
+        check_turned(dim, 1);
+    }
     for (uint64_t dim = 32; dim <= 128 && !gpu.small; dim *= 2) {
         check_long(dim, false, 0);
         check_long(dim, true, 0);

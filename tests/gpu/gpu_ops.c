@@ -638,6 +638,11 @@ static void tests(void)
         check_activation_ends((enum gqa_activation)which);
     }
     if (!gpu.small) {
+        /* More rows than warps at a time. */
+        for (int target = FRESH; target <= ADDED; target++) {
+            check_norm(&norms[0], 9001, 512, (enum target)target);
+            check_norm(&norms[4], 9001, 904, (enum target)target);
+        }
         check_refusals();
         check_large();
     }

@@ -366,6 +366,35 @@ START_TEST(one_head_keeps_its_scores)
 }
 END_TEST
 
+/* And whatever tokens have not shown: of six dimensions there was one key, and
+ * one query. */
+START_TEST(what_was_not_seen_is_kept)
+{
+    const struct gqa_position *position = &positions[_i % N_POSITIONS];
+    const struct gqa_rope rope = rope_of(_i / N_POSITIONS);
+    struct problem p = make_problem(1, DIM, 1);
+    double *metric = moments_of(DIM, 1);
+    struct gqa_bands bands;
+
+    memcpy(p.metrics, metric, DIM * DIM * sizeof *metric);
+    ck_assert_int_eq(gqa_bands_of_position(&bands, DIM, position, &rope),
+                     GQA_OK);
+    ck_assert_int_eq(gqa_factor(&p.factor, &bands, 1, p.moments, p.metrics),
+                     GQA_OK);
+    for (size_t i = 0; i < DIM; i++)
+        for (size_t j = 0; j < DIM; j++) {
+            double sum = 0;
+
+            for (size_t z = 0; z < DIM; z++)
+                sum += p.factor.back[z * DIM + i] * p.factor.mix[z * DIM + j];
+            ck_assert_double_eq_tol(sum, i == j, 1e-10);
+        }
+    gqa_bands_clear(&bands);
+    free(metric);
+    drop(&p);
+}
+END_TEST
+
 /* Keys and queries of a dimension have the same energy. */
 START_TEST(energy_is_balanced)
 {
@@ -555,6 +584,8 @@ int main(void)
     tcase_add_loop_test(all, rotation_passes_through, 0,
                         N_POSITIONS * N_FREQUENCIES);
     tcase_add_loop_test(all, one_head_keeps_its_scores, 0,
+                        N_POSITIONS * N_FREQUENCIES);
+    tcase_add_loop_test(all, what_was_not_seen_is_kept, 0,
                         N_POSITIONS * N_FREQUENCIES);
     tcase_add_test(all, energy_is_balanced);
     tcase_add_test(all, heads_of_zeros_are_no_trouble);

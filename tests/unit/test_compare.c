@@ -215,6 +215,37 @@ START_TEST(energy_of_query_heads)
 }
 END_TEST
 
+/* A millionth of what weights say, in the measure of what tokens do: three
+ * times that here, and that itself where they said nothing. */
+START_TEST(a_share_of_the_weights)
+{
+    static const double by[] = {3, 0};
+    static const double becomes[] = {3 + 3e-6, 1e-6};
+    const uint64_t d = cross->head_dim, w = cross->n_kv_heads * d;
+    struct gqa_head_statistics of_weights = statistics, s;
+    const double *const from[] = {of_weights.keys, of_weights.centred_keys,
+                                  of_weights.values, of_weights.queries};
+
+    ck_assert_int_eq(gqa_head_statistics_create(&s, cross), GQA_OK);
+    for (int k = 0; k < 2; k++) {
+        double *const to[] = {s.keys, s.centred_keys, s.values, s.queries};
+        const uint64_t n[] = {w * w, w * w, w * w, cross->n_heads * d * d};
+
+        for (int m = 0; m < 4; m++)
+            for (uint64_t i = 0; i < n[m]; i++)
+                to[m][i] = by[k] * from[m][i];
+        ck_assert_int_eq(gqa_statistics_add_share(&s, checkpoint, model, cross,
+                                                  1 + 2 * (unsigned)k),
+                         GQA_OK);
+        for (int m = 0; m < 4; m++)
+            for (uint64_t i = 0; i < n[m]; i++)
+                ck_assert_double_eq_tol(to[m][i], becomes[k] * from[m][i],
+                                        1e-12 * fabs(from[m][0]));
+    }
+    gqa_head_statistics_clear(&s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("compare");
@@ -228,6 +259,7 @@ int main(void)
     tcase_add_test(all, not_aligned);
     tcase_add_test(all, energy_of_outputs);
     tcase_add_test(all, energy_of_query_heads);
+    tcase_add_test(all, a_share_of_the_weights);
     suite_add_tcase(suite, all);
     return suite_run(suite);
 }

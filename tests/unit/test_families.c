@@ -212,6 +212,17 @@ static const struct refusal refusals[] = {
      "key 'stacks.decoder.frames': 'input' says that it reads none"},
     {"\"layout\": \"separate\"", "\"layout\": \"separate\", \"within\": 2",
      "key 'stacks.decoder.self.within': it is for encoders"},
+    {"\"layout\": \"separate\"", "\"layout\": \"separate\", \"span\": 2",
+     "key 'stacks.decoder.self.span': it is for encoders"},
+    {"\"layout\": \"separate\"", "\"layout\": \"separate\", \"causal\": true",
+     "key 'stacks.decoder.self.causal': it is for encoders"},
+    {"\"layout\": \"separate\"",
+     "\"layout\": \"separate\", \"first_unnormed\": true",
+     "key 'stacks.decoder.self.first_unnormed': there is no 'norm'"},
+    {"\"tied\": false",
+     "\"tied\": false}, \"embedding\": {\"widened\": \"w\", "
+     "\"widened_behind\": \"v\"",
+     "key 'embedding.widened_behind': goes with neither"},
     {"\"layout\": \"separate\"",
      "\"layout\": \"separate\", \"summaries\": {\"of\": 2, \"norm\": \"n\", "
      "\"bias\": \"b\"}",
@@ -341,6 +352,7 @@ END_TEST
 START_TEST(takes_the_whole)
 {
     struct gqa_family *f = NULL;
+    enum gqa_part_presence weight, bias;
 
     ck_assert_msg(parse(&f, whole, "mine") == GQA_OK, "%s",
                   gqa_error_message());
@@ -349,8 +361,9 @@ START_TEST(takes_the_whole)
     ck_assert_uint_eq(f->n_attentions, 1);
     ck_assert_str_eq(f->attentions[0]->pattern, "layers.%.attn");
     ck_assert(f->attentions[0]->positions);
-    ck_assert_int_eq(f->norm.weight, GQA_PART_PRESENT);
-    ck_assert_int_eq(f->norm.bias, GQA_PART_ABSENT);
+    ck_assert_int_eq(gqa_norm_parts(&weight, &bias, &f->norm, NULL), GQA_OK);
+    ck_assert_int_eq(weight, GQA_PART_PRESENT);
+    ck_assert_int_eq(bias, GQA_PART_ABSENT);
     ck_assert_str_eq(f->names.prefixes[0], "model.");
     ck_assert_str_eq(f->names.prefixes[1], "");
     ck_assert_ptr_null(f->names.prefixes[2]);

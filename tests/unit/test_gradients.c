@@ -518,9 +518,9 @@ static void activate_back(const struct problem *p)
     if (a->in_place)
         memcpy(dx, c->w, c->n * bytes_of(real));
     ck_assert_int_eq(
-        ops.activate(device, dx, a->gated ? p->variables[1].dx : NULL,
+        ops.activate(device, dx, a->gated ? p->variables[1].dx : NULL, c->n,
                      p->variables[0].x, a->gated ? p->variables[1].x : NULL,
-                     a->in_place ? dx : c->w, c->n, a->kind),
+                     a->in_place ? dx : c->w, 1, c->n, a->kind),
         GQA_OK);
 }
 
@@ -564,8 +564,8 @@ START_TEST(activations_end_well)
 
             gqa_store_f64(gate, real, far, 2 + 2 * (kind != 5));
             gqa_store_f64(dy, real, (const double[]){1, 1, 1, 1}, 4);
-            ck_assert_int_eq(ops.activate(device, dy, NULL, gate, NULL, dy, 4,
-                                          (enum gqa_activation)kind),
+            ck_assert_int_eq(ops.activate(device, dy, NULL, 4, gate, NULL, dy,
+                                          1, 4, (enum gqa_activation)kind),
                              GQA_OK);
             gqa_load_f64(out, dy, real, 4);
             ck_assert_msg(out[0] == 0 && fabs(out[1]) < 1e-30,
@@ -1097,15 +1097,16 @@ static enum gqa_status weight_of_fewer_rows(struct gqa_device *d,
 }
 
 static enum gqa_status activate_other(struct gqa_device *d, void *d_gate,
-                                      void *d_up, const void *gate,
-                                      const void *up, const void *dy,
-                                      uint64_t n,
+                                      void *d_up, uint64_t d_width,
+                                      const void *gate, const void *up,
+                                      const void *dy, uint64_t n_rows,
+                                      uint64_t width,
                                       enum gqa_activation activation)
 {
-    return WHOLE->activate(d, d_gate, d_up, gate, up, dy, n,
-                           activation == GQA_ACTIVATION_SILU
-                               ? GQA_ACTIVATION_QUICK_GELU
-                               : GQA_ACTIVATION_GELU_TANH);
+    return WHOLE->activate(
+        d, d_gate, d_up, d_width, gate, up, dy, n_rows, width,
+        activation == GQA_ACTIVATION_SILU ? GQA_ACTIVATION_QUICK_GELU
+                                          : GQA_ACTIVATION_GELU_TANH);
 }
 
 static enum gqa_status loss_uncapped(struct gqa_device *d,

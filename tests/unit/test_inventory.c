@@ -109,8 +109,9 @@ START_TEST(needs_a_head_only_where_there_is_one)
     static const struct {
         const char *config, *says;
     } cases[] = {
-        {plain, "a parameter is missing: 'lm_head.weight' [5, 4]: an "
-                "interrupted download, or a part of the model only"},
+        {plain, "a parameter is missing: 'lm_head.weight' [5, 4]: "
+                "tie_word_embeddings does not say that the embedding makes the "
+                "logits, or an interrupted download"},
         {CONFIG(SIZES "\"tie_word_embeddings\":true"), ""},
         {CONFIG(SIZES "\"architectures\":[\"LlamaModel\"]"), ""},
         {CONFIG(SIZES "\"architectures\":[\"LlamaForSequenceClassification\"]"),

@@ -13,6 +13,12 @@ static const struct gqa_attention_block *attention(
     return &m->network->stacks[m->network->n_stacks - 1].blocks[block].self;
 }
 
+static const struct gqa_feed_forward *feed_forward(
+    const struct trained_model *m, size_t block)
+{
+    return &m->network->stacks[m->network->n_stacks - 1].blocks[block].ff;
+}
+
 static bool is_joint(const struct trained_model *m)
 {
     struct gqa_weight weight, bias;
@@ -74,6 +80,59 @@ START_TEST(lie_behind_each_other)
                                      sizeof(double),
                              gqa_tape_gradient(m.tape, a->k.weight));
     }
+    trained_close(&m);
+}
+END_TEST
+
+/* Gate and up, trained or not, and their gradients. */
+START_TEST(gated_lie_behind_each_other)
+{
+    static trained_choice *const choices[] = {is_attention, is_feed_forward};
+    struct trained_model m;
+    struct gqa_weight weight;
+    const struct gqa_feed_forward *ff;
+
+    trained_open(&m, "runtime/qwen2", GQA_F64, 1, choices[_i]);
+    for (size_t i = 0; i < 2; i++) {
+        ff = feed_forward(&m, i);
+        ck_assert(gqa_joint_gated(&weight, m.runtime, ff));
+        ck_assert_ptr_eq(weight.data, weight_of(&m, ff->gate.weight)->data);
+        ck_assert_ptr_eq(end_of(weight_of(&m, ff->gate.weight)),
+                         weight_of(&m, ff->up.weight)->data);
+        ck_assert_ptr_eq(end_of(weight_of(&m, ff->up.weight)), end_of(&weight));
+        if (_i == 1)
+            ck_assert_ptr_eq(
+                (char *)gqa_tape_gradient(m.tape, ff->gate.weight) +
+                    m.model->params[ff->gate.weight].n_elements *
+                        sizeof(double),
+                gqa_tape_gradient(m.tape, ff->up.weight));
+    }
+    trained_close(&m);
+}
+END_TEST
+
+static bool is_gate(const struct gqa_param *p)
+{
+    return strstr(p->name, "gate_proj") != NULL;
+}
+
+/* One that is trained alone; biases; a feed-forward without a gate; one with
+ * experts; one whose gate and up are one weight. */
+START_TEST(gated_do_not_where_they_cannot)
+{
+    static const struct {
+        const char *name;
+        trained_choice *choice;
+    } others[] = {
+        {"runtime/qwen2", is_gate}, {"runtime/llama-grouped", NULL},
+        {"runtime/gpt_neox", NULL}, {"families/mixtral", NULL},
+        {"families/phi3", NULL},
+    };
+    struct gqa_weight weight;
+    struct trained_model m;
+
+    trained_open(&m, others[_i].name, GQA_F64, 1, others[_i].choice);
+    ck_assert(!gqa_joint_gated(&weight, m.runtime, feed_forward(&m, 0)));
     trained_close(&m);
 }
 END_TEST
@@ -166,6 +225,8 @@ int main(void)
     TCase *tcase = tcase_create("joint");
 
     tcase_add_loop_test(tcase, lie_behind_each_other, 0, 2);
+    tcase_add_loop_test(tcase, gated_lie_behind_each_other, 0, 2);
+    tcase_add_loop_test(tcase, gated_do_not_where_they_cannot, 0, 5);
     tcase_add_test(tcase, heads_lie_side_by_side);
     tcase_add_test(tcase, not_where_one_is_trained_alone);
     tcase_add_loop_test(tcase, not_what_is_otherwise, 0, 3);

@@ -134,6 +134,62 @@ START_TEST(a_resave_means_the_same)
 }
 END_TEST
 
+static const char *const wholes[] = {"llava", "smolvlm", "mistral3", "qwen2_vl",
+                                     "gemma3-vision"};
+
+/* "" where both say the same beside their language models. */
+static char *compare_beside(const json_t *a, const json_t *b)
+{
+    const char *type = json_string_value(json_object_get(a, "model_type"));
+    const struct gqa_nested *nested = gqa_nested_find(type);
+    const struct gqa_meaning_view view = {0};
+    json_t *first = NULL;
+    json_t *second = NULL;
+    char *out;
+
+    ck_assert_ptr_nonnull(nested);
+    ck_assert_int_eq(gqa_meaning_beside(&first, nested, a, &view), GQA_OK);
+    ck_assert_int_eq(gqa_meaning_beside(&second, nested, b, &view), GQA_OK);
+    out = differences(first, second);
+    json_decref(first);
+    json_decref(second);
+    return out;
+}
+
+START_TEST(a_resave_says_the_same_beside)
+{
+    json_t *all = load_forms(wholes[_i]);
+
+    /* What is saved later has more keys. */
+    for (size_t i = 0; i < N_FORMS; i++)
+        for (size_t k = i + 1; k < N_FORMS; k++) {
+            char *text = compare_beside(json_object_get(all, forms[i]),
+                                        json_object_get(all, forms[k]));
+
+            ck_assert_msg(*text == '\0', "%s, %s and %s: %s", wholes[_i],
+                          forms[i], forms[k], text);
+            free(text);
+        }
+    json_decref(all);
+}
+END_TEST
+
+/* JSON is text of ours. */
+START_TEST(defaults_of_wholes_can_be_read)
+{
+    for (const struct gqa_nested *n = gqa_nested_types; n->model_type; n++) {
+        json_t *silent = n->silent ? gqa_json_own(n->silent) : NULL;
+
+        ck_assert_msg(!n->silent || json_is_object(silent), "%s",
+                      n->model_type);
+        ck_assert_msg(n->tied == GQA_TIED_INSIDE ||
+                          json_object_get(silent, "tie_word_embeddings"),
+                      "%s", n->model_type);
+        json_decref(silent);
+    }
+}
+END_TEST
+
 /* --- One key at a time --------------------------------------------------- */
 
 struct edit {
@@ -601,6 +657,9 @@ int main(void)
     tcase_add_checked_fixture(tcase, scratch_create, scratch_remove);
     tcase_add_loop_test(tcase, a_resave_means_the_same, 0,
                         sizeof names / sizeof *names);
+    tcase_add_loop_test(tcase, a_resave_says_the_same_beside, 0,
+                        sizeof wholes / sizeof *wholes);
+    tcase_add_test(tcase, defaults_of_wholes_can_be_read);
     tcase_add_loop_test(tcase, what_decides_something_is_told, 0, N_EDITS);
     tcase_add_test(tcase, kv_heads_count_where_they_are_asked_for);
     tcase_add_test(tcase, the_network_alone_is_what_both_say);

@@ -65,8 +65,8 @@ static const struct refusal refusals[] = {
      "expert_capacity is null, which loaders do not take"},
     {"families/granitemoe", "position_embedding_type", "null",
      GQA_ERR_UNSUPPORTED, "a Granite without RoPE cannot be run"},
-    {"families/opt", "layer_norm_elementwise_affine", "null",
-     GQA_ERR_UNSUPPORTED, "norms without weights are not handled"},
+    {"families/opt", "layer_norm_elementwise_affine", "null", GQA_ERR_FORMAT,
+     "norms of family opt have no weight"},
     {"families/phimoe", "rope_scaling",
      "{\"type\": \"longrope\", \"original_max_position_embeddings\": 16,"
      " \"short_factor\": [1, 1, 1, 1], \"long_factor\": [1, 2, 3, 4],"
@@ -800,6 +800,9 @@ static const struct reading readings[] = {
      "hidden_act is \"gelu\": transformers 5 and these tools take "
      "gelu_pytorch_tanh for it"},
     {"families/gemma", "hidden_activation", "\"gelu\"", NULL},
+    {"families/llava", "model_type", "\"paligemma\"",
+     "model_type is \"paligemma\": transformers 4 lets each token of a prompt "
+     "see all of it"},
     {"runtime/llama", "rope_theta", "10000.0", NULL},
     {"runtime/llama", "rope_theta", "500000.0",
      "rope_theta is 500000 for transformers 4, and 10000, as "
