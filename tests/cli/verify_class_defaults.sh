@@ -33,7 +33,7 @@ without families/smollm3 no_rope_layer_interval
 without families/udop num_channels
 without encoders/bert pad_token_id
 without encoders/electra num_attention_heads pad_token_id
-without encoders/modernbert cls_token_id local_attention local_rope_theta sep_token_id
+without encoders/modernbert cls_token_id local_rope_theta sep_token_id
 without encoders/roberta bos_token_id eos_token_id
 without encoders/vit encoder_stride num_channels pooler_act
 without encoders/wav2vec2 feat_extract_norm num_codevector_groups tdnn_dim
