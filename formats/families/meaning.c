@@ -88,12 +88,17 @@ static const json_t *said_before_5(const struct meaning *m, const char *key)
     return is_of_5(m) || !json_object_get(m->config, key) ? value : NULL;
 }
 
-static bool decides_nothing(const struct meaning *m, const char *key)
+static bool is_unread(const struct meaning *m, const char *key)
 {
     for (gqa_texts t = m->family->keys.unread; t && *t; t++)
         if (strcmp(*t, key) == 0)
             return true;
-    return gqa_is_idle_key(key);
+    return false;
+}
+
+static bool decides_nothing(const struct meaning *m, const char *key)
+{
+    return is_unread(m, key) || gqa_is_idle_key(key);
 }
 
 /* --- Settings ------------------------------------------------------------ */
@@ -204,7 +209,8 @@ static void state_settings(const struct meaning *m, const json_t *part,
     const char *key;
     json_t *value;
 
-    if (gqa_is_setting(part) && !decides_nothing(m, setting_key(part, 0)))
+    /* What a description reads decides something, whatever its name. */
+    if (gqa_is_setting(part) && !is_unread(m, setting_key(part, 0)))
         state_setting(m, part, path);
     json_object_foreach((json_t *)(uintptr_t)part, key, value)
     {

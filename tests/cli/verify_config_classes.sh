@@ -31,6 +31,8 @@ done
 # Sums in so many parts leave biases out, where they are made.
 try bloom 's/"pretraining_tp": 1/"pretraining_tp": 2/'
 try bloom 's/"pretraining_tp": 1/"pretraining_tp": 2/' 's/"slow_but_exact": false/"slow_but_exact": true/'
+# A dropout that evaluation multiplies with.
+try nllb_moe 's/"moe_token_dropout": 0.2/"moe_token_dropout": 0.5/'
 # Keys that classes have nothing in place of, or of null.
 try hunyuan '/"head_dim"/d'
 try nemotron '/"num_key_value_heads"/d'
