@@ -64,6 +64,39 @@ START_TEST(refuses_parts_that_do_not_fit)
 }
 END_TEST
 
+/* What is cut is the same in both, which no model is; norms are so in all. */
+START_TEST(refuses_a_part_that_is_there_twice)
+{
+    static const char header[] =
+        "{\"tok_embeddings.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],"
+        "\"data_offsets\":[0,32]},\"layers.0.attention.wq.weight\":{"
+        "\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[32,64]}}";
+    float values[] = {1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8};
+    struct gqa_checkpoint *c;
+
+    scratch_write_text("params.json",
+                       "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, "
+                       "\"head_dim\": 2, \"norm_eps\": 1e-5}");
+    scratch_write_safetensors("consolidated.00.safetensors", header, values,
+                              64);
+    scratch_write_safetensors("consolidated.01.safetensors", header, values,
+                              64);
+    ck_assert_int_eq(gqa_checkpoint_open(&c, scratch_folder(), &defaults),
+                     GQA_ERR_FORMAT);
+    ck_assert_msg(strstr(gqa_error_message(),
+                         "consolidated.01.safetensors: every matrix in it is "
+                         "that of consolidated.00.safetensors, bit by bit"),
+                  "%s", gqa_error_message());
+    values[15] = 9; /* the last of all */
+    scratch_write_safetensors("consolidated.01.safetensors", header, values,
+                              64);
+    ck_assert_msg(gqa_checkpoint_open(&c, scratch_folder(), &defaults) ==
+                      GQA_OK,
+                  "%s", gqa_error_message());
+    gqa_checkpoint_close(c);
+}
+END_TEST
+
 /* q and k of a layer, 2 heads of 2 by 2, and what tells the layout. */
 static void write_model(const char *params)
 {
@@ -327,6 +360,7 @@ int main(void)
     tcase_add_loop_test(tests, reads_what_safetensors_says, 0, 2);
     tcase_add_loop_test(tests, puts_parts_together, 0, 2);
     tcase_add_loop_test(tests, refuses_parts_that_do_not_fit, 0, 3);
+    tcase_add_test(tests, refuses_a_part_that_is_there_twice);
     tcase_add_test(tests, refuses_what_params_do_not_say);
     tcase_add_loop_test(tests, refuses_keys_that_are_not_known, 0, 19);
     tcase_add_test(tests, refuses_layers_that_cannot_be);
