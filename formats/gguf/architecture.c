@@ -480,14 +480,14 @@ static enum gqa_status check_constants(const struct gqa_gguf_architecture *a,
     return GQA_OK;
 }
 
-/* Counts are what they are called, or not there. */
+/* Counts are what they are called, the same of all layers, or not there. */
 static enum gqa_status check_count(const struct gqa_gguf_architecture *a,
                                    const json_t *keys, const char *key)
 {
     const json_t *value = gqa_gguf_key_value(a, keys, key);
     uint64_t n;
 
-    return !value || gqa_json_u64(value, &n)
+    return !value || gqa_json_u64(one_of(value), &n)
                ? GQA_OK
                : gqa_gguf_refuse_key(a, key, GQA_GGUF_NO_NUMBER);
 }
@@ -504,8 +504,9 @@ static enum gqa_status copy_share(json_t *config,
         st = check_count(a, keys, "%.attention.key_length");
     if (st != GQA_OK)
         return st;
-    if (!gqa_json_u64(gqa_gguf_key_value(a, keys, "%.rope.dimension_count"),
-                      &turned) ||
+    if (!gqa_json_u64(
+            one_of(gqa_gguf_key_value(a, keys, "%.rope.dimension_count")),
+            &turned) ||
         !gqa_json_u64(gqa_gguf_key_value(a, keys, "%.embedding_length"),
                       &width) ||
         !gqa_json_u64(
@@ -513,8 +514,9 @@ static enum gqa_status copy_share(json_t *config,
             &heads) ||
         heads == 0)
         return GQA_OK;
-    if (!gqa_json_u64(gqa_gguf_key_value(a, keys, "%.attention.key_length"),
-                      &dim))
+    if (!gqa_json_u64(
+            one_of(gqa_gguf_key_value(a, keys, "%.attention.key_length")),
+            &dim))
         dim = width / heads;
     if (!a->share)
         return turned == dim
