@@ -60,6 +60,14 @@ static enum gqa_status check_config(const struct gqa_conversion *c)
 {
     const struct gqa_convert_options *o = c->options;
 
+    if (o->writer->is_folder && c->model->config_is_complete &&
+        !o->plan.remote_code &&
+        !gqa_config_tells_class(gqa_model_whole_config(c->model)))
+        return gqa_fail(GQA_ERR_USAGE,
+                        "%s: its configuration says no model_type, and no "
+                        "runtime loads a %s without; give --config FILE that "
+                        "says it, or write a .gqa or .safetensors",
+                        o->input, o->writer->label);
     if (c->model->config_is_complete)
         return GQA_OK;
     if (o->writer->needs_config)

@@ -269,7 +269,8 @@ static enum gqa_status join_parts(struct gqa_checkpoint *c,
         st = gqa_fail_prefix(st, "%s", parts[0]->path);
     while (st != GQA_OK && n > 1)
         gqa_source_close(parts[--n]);
-    return st;
+    /* *source, and with it the parts, are the caller's by now. */
+    return st == GQA_OK && n > 1 ? gqa_original_parts_differ(*source) : st;
 }
 
 /* Meta's and Mistral's own layout has another file beside the weights, which

@@ -66,6 +66,13 @@ static enum gqa_status check_output(const struct gqa_uptraining *u)
                       "%s has no configuration, and no runtime loads a %s "
                       "without; write a .gqa or .safetensors",
                       o->student ? o->student : o->teacher, o->writer->label);
+    if (st == GQA_OK && o->writer->is_folder && m->config_is_complete &&
+        !gqa_config_tells_class(gqa_model_whole_config(m)))
+        st = gqa_fail(GQA_ERR_USAGE,
+                      "%s: its configuration says no model_type, and no "
+                      "runtime loads a %s without; write a .gqa or "
+                      ".safetensors",
+                      o->student ? o->student : o->teacher, o->writer->label);
     if (st == GQA_OK && o->writer->is_folder &&
         !gqa_remote_code_class(gqa_model_whole_config(m)))
         st = gqa_kv_said_check(m->family, m->config, gqa_model_n_heads(m),

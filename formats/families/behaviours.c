@@ -39,6 +39,17 @@ static bool has_types(const json_t *config)
     return json_is_array(json_object_get(config, "layer_types"));
 }
 
+/* What is no list is not as if it were not there. */
+static enum gqa_status check_types(const json_t *config)
+{
+    const json_t *types = json_object_get(config, "layer_types");
+
+    return !types || json_is_null(types) || json_is_array(types)
+               ? GQA_OK
+               : gqa_fail(GQA_ERR_FORMAT,
+                          "configuration: layer_types is not a list");
+}
+
 /* What layer_types says of a layer. */
 static enum gqa_status read_type(bool *slides, const json_t *config,
                                  size_t layer)
@@ -186,7 +197,11 @@ enum gqa_status gqa_layer_slides(bool *out,
                                  const struct gqa_behaviours *behaviours,
                                  const json_t *config, size_t layer)
 {
+    enum gqa_status st;
+
     *out = true;
+    if (behaviours->sliding_layers != 0 && (st = check_types(config)) != GQA_OK)
+        return st;
     switch (behaviours->sliding_layers) {
     case GQA_SLIDING_QWEN2:
     case GQA_SLIDING_QWEN2_MOE:

@@ -309,8 +309,8 @@ uint64_t gqa_gguf_row(const struct gqa_gguf_place *p, uint64_t row)
 
 /* --- The configuration ---------------------------------------------------- */
 
-static enum gqa_status refuse_key(const struct gqa_gguf_architecture *a,
-                                  const char *key, const char *what)
+enum gqa_status gqa_gguf_refuse_key(const struct gqa_gguf_architecture *a,
+                                    const char *key, const char *what)
 {
     return gqa_fail(GQA_ERR_FORMAT, "the key %s%s %s",
                     *key == '%' ? a->name : "", *key == '%' ? key + 1 : key,
@@ -405,8 +405,8 @@ static json_t *translated(const struct gqa_gguf_architecture *a,
                                           &n)
                    ? gqa_gguf_rounded((double)n / theirs)
                    : NULL;
-    return json_is_number(value) || json_is_boolean(value) ||
-                   json_is_array(value)
+    return json_is_number(value) || json_is_array(value) ||
+                   (json_is_boolean(value) && !(k->flags & GQA_GGUF_REAL))
                ? json_deep_copy(value)
                : NULL;
 }
@@ -431,10 +431,12 @@ static enum gqa_status copy_key(json_t *config,
     const json_t *value = gqa_gguf_key_value(a, h->keys, k->theirs);
     json_t *copy;
 
-    if (!value || json_is_null(value))
+    if (!value)
         return k->flags & GQA_GGUF_OPTIONAL
                    ? GQA_OK
-                   : refuse_key(a, k->theirs, "is missing");
+                   : gqa_gguf_refuse_key(a, k->theirs, "is missing");
+    if (json_is_null(value)) /* NaN, say: not as if it were not there */
+        return gqa_gguf_refuse_key(a, k->theirs, GQA_GGUF_NO_NUMBER);
     if ((k->flags & GQA_GGUF_REFUSED) ||
         ((k->flags & GQA_GGUF_MUST_BE_ONE) && json_integer_value(value) != 1))
         return refuse_unsaid(a, k->theirs);
@@ -452,9 +454,10 @@ static enum gqa_status copy_key(json_t *config,
                         k->theirs + 1);
     copy = translated(a, h, k, value);
     return copy ? set_ours(config, k->ours, copy)
-                : refuse_key(a, k->theirs,
-                             k->flags & GQA_GGUF_SLIDES ? "tells no layers"
-                                                        : "is no number");
+                : gqa_gguf_refuse_key(a, k->theirs,
+                                      k->flags & GQA_GGUF_SLIDES
+                                          ? "tells no layers"
+                                          : GQA_GGUF_NO_NUMBER);
 }
 
 /* What is always so must be so here, too. */
@@ -465,6 +468,8 @@ static enum gqa_status check_constants(const struct gqa_gguf_architecture *a,
          c++) {
         const json_t *value = gqa_gguf_key_value(a, keys, c->theirs);
 
+        if (value && !json_is_number(value) && !json_is_boolean(value))
+            return gqa_gguf_refuse_key(a, c->theirs, GQA_GGUF_NO_NUMBER);
         if (!value || (float)json_number_value(value) == (float)c->value)
             continue;
         return c->otherwise ? gqa_fail(GQA_ERR_UNSUPPORTED, "%s%s is %g: %s",
@@ -475,15 +480,33 @@ static enum gqa_status check_constants(const struct gqa_gguf_architecture *a,
     return GQA_OK;
 }
 
+/* Counts are what they are called, the same of all layers, or not there. */
+static enum gqa_status check_count(const struct gqa_gguf_architecture *a,
+                                   const json_t *keys, const char *key)
+{
+    const json_t *value = gqa_gguf_key_value(a, keys, key);
+    uint64_t n;
+
+    return !value || gqa_json_u64(one_of(value), &n)
+               ? GQA_OK
+               : gqa_gguf_refuse_key(a, key, GQA_GGUF_NO_NUMBER);
+}
+
 /* The share of a head that RoPE turns, where that is less than all of it. */
 static enum gqa_status copy_share(json_t *config,
                                   const struct gqa_gguf_architecture *a,
                                   const json_t *keys)
 {
     uint64_t width, heads, turned, dim;
+    enum gqa_status st = check_count(a, keys, "%.rope.dimension_count");
 
-    if (!gqa_json_u64(gqa_gguf_key_value(a, keys, "%.rope.dimension_count"),
-                      &turned) ||
+    if (st == GQA_OK)
+        st = check_count(a, keys, "%.attention.key_length");
+    if (st != GQA_OK)
+        return st;
+    if (!gqa_json_u64(
+            one_of(gqa_gguf_key_value(a, keys, "%.rope.dimension_count")),
+            &turned) ||
         !gqa_json_u64(gqa_gguf_key_value(a, keys, "%.embedding_length"),
                       &width) ||
         !gqa_json_u64(
@@ -491,8 +514,9 @@ static enum gqa_status copy_share(json_t *config,
             &heads) ||
         heads == 0)
         return GQA_OK;
-    if (!gqa_json_u64(gqa_gguf_key_value(a, keys, "%.attention.key_length"),
-                      &dim))
+    if (!gqa_json_u64(
+            one_of(gqa_gguf_key_value(a, keys, "%.attention.key_length")),
+            &dim))
         dim = width / heads;
     if (!a->share)
         return turned == dim

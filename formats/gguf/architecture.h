@@ -113,6 +113,16 @@ const json_t *gqa_gguf_key_value(
     const struct gqa_gguf_architecture *architecture, const json_t *keys,
     const char *key);
 
+/* What is said of a key's value that ought to be a number, NaN among them. */
+#define GQA_GGUF_NO_NUMBER \
+    "is no number; give --config the original's config.json"
+
+/* GQA_ERR_FORMAT: "the key llama.block_count " and what is said of it. */
+GQA_MUST_USE
+enum gqa_status gqa_gguf_refuse_key(
+    const struct gqa_gguf_architecture *architecture, const char *key,
+    const char *what);
+
 /* Of a number that was computed with on its way into a float32, what it was:
  * the shortest that it may have been. Owned. */
 json_t *gqa_gguf_rounded(double value);

@@ -17,6 +17,35 @@ static const json_t *said(const struct scaling *s, const char *key)
     return gqa_gguf_key_value(s->a, s->h->keys, key);
 }
 
+/* A key of another type, or NaN, is not as if it were not there. */
+static enum gqa_status check_kinds(const struct scaling *s)
+{
+    static const char *const numbers[] = {
+        "%.rope.scaling.factor",
+        "%.rope.scale_linear",
+        "%.rope.scaling.original_context_length",
+        "%.rope.scaling.attn_factor",
+        "%.rope.scaling.yarn_beta_fast",
+        "%.rope.scaling.yarn_beta_slow",
+        "%.rope.scaling.yarn_ext_factor",
+        "%.rope.scaling.yarn_attn_factor",
+        "%.rope.scaling.yarn_log_multiplier",
+    };
+    const json_t *type = said(s, "%.rope.scaling.type");
+
+    if (type && !json_is_string(type))
+        return gqa_gguf_refuse_key(s->a, "%.rope.scaling.type",
+                                   "is no text; give --config the original's "
+                                   "config.json");
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        const json_t *value = said(s, numbers[i]);
+
+        if (value && !json_is_number(value))
+            return gqa_gguf_refuse_key(s->a, numbers[i], GQA_GGUF_NO_NUMBER);
+    }
+    return GQA_OK;
+}
+
 /* Frequencies by tensors, of which the rule is not known. */
 static enum gqa_status check_tensors(const struct gqa_gguf_header *h)
 {
@@ -87,9 +116,11 @@ enum gqa_status gqa_gguf_scaling_read(json_t *config,
     const char *name = type ? json_string_value(type) : "linear";
     enum gqa_status st = check_tensors(h);
 
+    if (st == GQA_OK)
+        st = check_kinds(&s);
     if (!factor)
         factor = said(&s, "%.rope.scale_linear");
-    if (st != GQA_OK || !name || strcmp(name, "none") == 0 ||
+    if (st != GQA_OK || strcmp(name, "none") == 0 ||
         (strcmp(name, "linear") == 0 &&
          (!factor || json_number_value(factor) == 1)))
         return st;

@@ -581,6 +581,12 @@ json_t *gqa_model_whole_config(const struct gqa_model *model)
     return model->within ? model->outer_config : model->config;
 }
 
+bool gqa_config_tells_class(const json_t *config)
+{
+    return json_string_length(json_object_get(config, "model_type")) > 0 ||
+           json_is_object(json_object_get(config, "auto_map"));
+}
+
 const json_t *gqa_model_config_in(const struct gqa_model *model,
                                   const json_t *whole)
 {

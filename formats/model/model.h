@@ -203,6 +203,10 @@ const struct gqa_nested *gqa_model_nested(const struct gqa_model *model);
  * Lent. */
 json_t *gqa_model_whole_config(const struct gqa_model *model);
 
+/* Whether a configuration tells loaders what they load: a type, or classes of
+ * its own. */
+bool gqa_config_tells_class(const json_t *config);
+
 /* The model's part of a whole configuration. Lent by it; NULL: none. */
 const json_t *gqa_model_config_in(const struct gqa_model *model,
                                   const json_t *whole);

@@ -71,9 +71,13 @@ static enum gqa_status check_window(const struct checked *c,
 
 /* --- Settings of the description ------------------------------------------ */
 
-static bool is_number(enum gqa_value_kind kind)
+/* Flags and words are of their type alone: which there are is for who runs
+ * them to know. */
+static bool is_checked(enum gqa_value_kind kind)
 {
     switch (kind) {
+    case GQA_VALUE_FLAG:
+    case GQA_VALUE_TEXT:
     case GQA_VALUE_POSITIVE:
     case GQA_VALUE_FROM_ZERO:
     case GQA_VALUE_WHOLE:
@@ -100,7 +104,7 @@ static enum gqa_status check_setting(const struct checked *c,
         return GQA_OK;
     if (setting->kind == GQA_VALUE_WINDOW)
         return check_window(c, setting);
-    return is_number(setting->kind)
+    return is_checked(setting->kind)
                ? gqa_setting_get(&value, NULL, setting, c->model->config)
                : GQA_OK;
 }
@@ -213,7 +217,8 @@ static bool is_count(const json_t *value)
            number == floor(number);
 }
 
-/* Loaders make room by them. What is of another type is written anew. */
+/* Loaders make room by them. What is of another type is written anew, but for
+ * positions, which no tensor need tell. */
 static enum gqa_status check_sizes(const struct gqa_model *model)
 {
     const struct gqa_config_keys *k = &model->family->keys;
@@ -231,7 +236,9 @@ static enum gqa_status check_sizes(const struct gqa_model *model)
 
         /* Of other sizes classes know what null stands for, or say so. */
         if ((!json_is_number(value) &&
-             !(json_is_null(value) && sizes[i] == k->vocab_size)) ||
+             !(json_is_null(value) && sizes[i] == k->vocab_size) &&
+             !(value && !json_is_null(value) &&
+               sizes[i] == k->max_positions)) ||
             is_count(value))
             continue;
         gqa_value_text(text, sizeof text, value);

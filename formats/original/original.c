@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/json.h"
 #include "formats/gguf/architecture.h"
+#include "formats/original/params.h"
 #include "formats/rectangles.h"
 
 struct original {
@@ -14,10 +14,6 @@ struct original {
     struct gqa_source *inner; /* its tensors in the same order */
     /* [base.n_tensors] Rows are paired as llama.cpp has them, too. */
     struct gqa_gguf_place *places;
-};
-
-struct shape {
-    uint64_t d_model, n_layers, n_heads, n_kv_heads, head_dim;
 };
 
 /* '%' stands for a layer's number. */
@@ -130,63 +126,6 @@ static const struct gqa_source_ops original_ops = {original_read,
 
 /* --- Making --------------------------------------------------------------- */
 
-static bool read_number(uint64_t *out, const json_t *params, const char *key,
-                        uint64_t otherwise)
-{
-    const json_t *value = json_object_get(params, key);
-
-    *out = otherwise;
-    return !value || json_is_null(value) ? otherwise > 0
-                                         : gqa_json_u64(value, out) && *out > 0;
-}
-
-static enum gqa_status read_shape(struct shape *s, const json_t *params)
-{
-    if (read_number(&s->d_model, params, "dim", 0) &&
-        read_number(&s->n_layers, params, "n_layers", 0) &&
-        read_number(&s->n_heads, params, "n_heads", 0) &&
-        read_number(&s->n_kv_heads, params, "n_kv_heads", s->n_heads) &&
-        read_number(&s->head_dim, params, "head_dim",
-                    s->d_model / s->n_heads) &&
-        s->head_dim % 2 == 0)
-        return GQA_OK;
-    return gqa_fail(GQA_ERR_FORMAT,
-                    GQA_ORIGINAL_PARAMS " does not say dim, n_layers and "
-                                        "n_heads of a model");
-}
-
-/* What changes the result and has no word here. */
-static enum gqa_status check_params(const json_t *params)
-{
-    static const char *const unread[] = {"yarn", "llama_4_scaling", "qk_norm",
-                                         "q_lora_rank", "kv_lora_rank"};
-
-    if (json_is_object(json_object_get(params, "moe")) ||
-        json_is_object(json_object_get(params, "moe_args")))
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        GQA_ORIGINAL_PARAMS " tells of experts, which are not "
-                                            "read in this layout");
-    for (size_t i = 0; i < sizeof unread / sizeof *unread; i++) {
-        const json_t *said = json_object_get(params, unread[i]);
-
-        if (said && !json_is_null(said) && !json_is_false(said))
-            return gqa_fail(GQA_ERR_UNSUPPORTED,
-                            GQA_ORIGINAL_PARAMS " says %s, which is not read "
-                                                "in this layout; give "
-                                                "--config the config.json of "
-                                                "Hugging Face's form of the "
-                                                "model",
-                            unread[i]);
-    }
-    if (json_is_true(json_object_get(params, "use_scaled_rope")))
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        GQA_ORIGINAL_PARAMS " says use_scaled_rope, but not by "
-                                            "how much; give --config the "
-                                            "config.json of Hugging Face's "
-                                            "form of the model");
-    return GQA_OK;
-}
-
 static bool fits(const char *name, const char *pattern, int *n_digits)
 {
     const char *percent = strchr(pattern, '%');
@@ -221,7 +160,8 @@ static char *rename_tensor(const char *name, char *heads)
     return strdup(name);
 }
 
-static enum gqa_status add_tensor(struct original *o, const struct shape *s,
+static enum gqa_status add_tensor(struct original *o,
+                                  const struct gqa_original_shape *s,
                                   const struct gqa_tensor *from)
 {
     struct gqa_tensor *t = &o->base.tensors[o->base.n_tensors];
@@ -248,80 +188,25 @@ static enum gqa_status add_tensor(struct original *o, const struct shape *s,
                     from->name, p->n_heads, p->head_dim);
 }
 
-static enum gqa_status set(json_t *config, const char *key, json_t *value)
+static struct gqa_original_sizes sizes_of(const struct gqa_source *source)
 {
-    return json_object_set_new(config, key, value) == 0 ? GQA_OK
-                                                        : gqa_fail_nomem();
-}
-
-static enum gqa_status copy_number(json_t *config, const char *ours,
-                                   const json_t *params, const char *theirs)
-{
-    json_t *value = json_object_get(params, theirs);
-
-    return json_is_number(value) ? set(config, ours, json_deep_copy(value))
-                                 : GQA_OK;
-}
-
-static enum gqa_status make_config(struct original *o, const struct shape *s,
-                                   const json_t *params)
-{
-    const struct gqa_tensor *embedding =
-        find(o->inner, "tok_embeddings.weight");
     const struct gqa_tensor *gate =
-        find(o->inner, "layers.0.feed_forward.w1.weight");
-    const bool slides =
-        json_is_integer(json_object_get(params, "sliding_window"));
-    json_t *c = json_pack(
-        "{s:s, s:[s], s:I, s:I, s:I, s:I, s:I, s:s, s:b}", "model_type",
-        slides ? "mistral" : "llama", "architectures",
-        slides ? "MistralForCausalLM" : "LlamaForCausalLM", "hidden_size",
-        (json_int_t)s->d_model, "num_hidden_layers", (json_int_t)s->n_layers,
-        "num_attention_heads", (json_int_t)s->n_heads, "num_key_value_heads",
-        (json_int_t)s->n_kv_heads, "head_dim", (json_int_t)s->head_dim,
-        "hidden_act", "silu", "tie_word_embeddings",
-        !find(o->inner, "output.weight"));
-    enum gqa_status st = c ? GQA_OK : gqa_fail_nomem();
+        find(source, "layers.0.feed_forward.w1.weight");
 
-    o->base.config = c;
-    if (st == GQA_OK)
-        st =
-            set(c, "vocab_size", json_integer((json_int_t)embedding->shape[0]));
-    if (st == GQA_OK && gate)
-        st = set(c, "intermediate_size",
-                 json_integer((json_int_t)gate->shape[0]));
-    if (st == GQA_OK)
-        st = copy_number(c, "rms_norm_eps", params, "norm_eps");
-    if (st == GQA_OK)
-        st = copy_number(c, "rope_theta", params, "rope_theta");
-    if (st == GQA_OK)
-        st = copy_number(c, "sliding_window", params, "sliding_window");
-    if (st == GQA_OK)
-        st = copy_number(c, "max_position_embeddings", params, "max_seq_len");
-    return st;
-}
-
-/* What all of Meta's and Mistral's say, and not the same. */
-static enum gqa_status check_eps(const json_t *params)
-{
-    if (!json_is_number(json_object_get(params, "norm_eps")))
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        GQA_ORIGINAL_PARAMS " does not say norm_eps, which "
-                                            "models differ in; give --config "
-                                            "the config.json of Hugging "
-                                            "Face's form of the model");
-    return GQA_OK;
+    return (struct gqa_original_sizes){
+        find(source, "tok_embeddings.weight")->shape[0],
+        gate ? gate->shape[0] : 0, source->n_tensors,
+        !find(source, "output.weight")};
 }
 
 /* All but the source itself, which stays the caller's where it fails. */
 static enum gqa_status fill(struct original *o, const json_t *params,
                             bool has_config)
 {
-    enum gqa_status st = has_config ? GQA_OK : check_params(params);
-    struct shape s;
+    struct gqa_original_shape s;
+    struct gqa_original_sizes sizes;
+    enum gqa_status st = gqa_original_read_shape(&s, params);
 
-    if (st == GQA_OK)
-        st = read_shape(&s, params);
     if (st != GQA_OK)
         return st;
     o->base.tensors = calloc(o->inner->n_tensors, sizeof *o->base.tensors);
@@ -336,8 +221,8 @@ static enum gqa_status fill(struct original *o, const json_t *params,
     }
     if (has_config)
         return GQA_OK;
-    st = check_eps(params);
-    return st == GQA_OK ? make_config(o, &s, params) : st;
+    sizes = sizes_of(o->inner);
+    return gqa_original_make_config(&o->base.config, params, &s, &sizes);
 }
 
 enum gqa_status gqa_original_wrap(struct gqa_source **source,

@@ -9,9 +9,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "formats/original/params.h"
 #include "formats/source.h"
-
-#define GQA_ORIGINAL_PARAMS "params.json"
 
 /* Whether the tensors have such names. */
 bool gqa_original_is(const struct gqa_source *source);
@@ -22,8 +21,9 @@ bool gqa_original_is(const struct gqa_source *source);
  * (has_config). *source is the caller's on entry and after: it is replaced by
  * one that holds it.
  *
- * Errors GQA_ERR_FORMAT: params that say no heads; GQA_ERR_UNSUPPORTED: one of
- * several parts of a model, experts, RoPE that is scaled; GQA_ERR_NOMEM.
+ * Errors GQA_ERR_FORMAT: params that say no heads, or a value that is none of
+ * its key; GQA_ERR_UNSUPPORTED: one of several parts of a model, a key that is
+ * not known or has no word here; GQA_ERR_NOMEM.
  * *source is unchanged then.
  */
 GQA_MUST_USE

@@ -341,6 +341,74 @@ static enum gqa_status fill(struct parts *p)
     return st;
 }
 
+/* --- The same part again ---------------------------------------------------
+ */
+
+enum { PIECE_BYTES = 16 << 10 };
+
+/* Of a tensor that is cut. room: two pieces. */
+static enum gqa_status compare_tensor(bool *same, const struct parts *p,
+                                      const struct joined *j, size_t a,
+                                      size_t b, unsigned char *room)
+{
+    struct gqa_source *x = p->inner[a], *y = p->inner[b];
+    const uint64_t n_bytes = x->tensors[j->indices[a]].n_bytes;
+    enum gqa_status st = GQA_OK;
+    size_t n;
+
+    for (uint64_t at = 0; at < n_bytes && *same && st == GQA_OK; at += n) {
+        struct gqa_span span = {.offset = at, .count = 1};
+
+        n = n_bytes - at < PIECE_BYTES ? (size_t)(n_bytes - at) : PIECE_BYTES;
+        span.piece = span.stride = n;
+        st = x->ops->read(x, j->indices[a], &span, room);
+        if (st == GQA_OK)
+            st = y->ops->read(y, j->indices[b], &span, room + n);
+        *same = st == GQA_OK && memcmp(room, room + n, n) == 0;
+    }
+    return st;
+}
+
+/* Two parts of a model differ within the first piece. */
+static enum gqa_status compare_parts(const struct parts *p, size_t a, size_t b,
+                                     unsigned char *room)
+{
+    bool same = true, any = false;
+    enum gqa_status st = GQA_OK;
+
+    for (size_t i = 0; i < p->base.n_tensors && same && st == GQA_OK; i++)
+        if (p->joined[i].axis != ALIKE) {
+            any = true;
+            st = compare_tensor(&same, p, &p->joined[i], a, b, room);
+        }
+    return st != GQA_OK || !any || !same
+               ? st
+               : gqa_fail(GQA_ERR_FORMAT,
+                          "every matrix in it is that of %s, bit by bit: one "
+                          "part of the model is there twice, and another is "
+                          "missing; copy the parts anew",
+                          base_of(p->inner[a]->path));
+}
+
+enum gqa_status gqa_original_parts_differ(struct gqa_source *joined)
+{
+    const struct parts *p = (const struct parts *)joined;
+    unsigned char *room = malloc((size_t)2 * PIECE_BYTES);
+    enum gqa_status st = room ? GQA_OK : gqa_fail_nomem();
+
+    for (size_t b = 1; b < p->n && st == GQA_OK; b++)
+        for (size_t a = 0; a < b && st == GQA_OK; a++) {
+            st = compare_parts(p, a, b, room);
+            if (st != GQA_OK)
+                st = gqa_fail_prefix(st, "%s", p->inner[b]->path);
+        }
+    free(room);
+    return st;
+}
+
+/* --- The whole --------------------------------------------------------------
+ */
+
 enum gqa_status gqa_original_join(struct gqa_source **out,
                                   struct gqa_source *const *parts, size_t n)
 {

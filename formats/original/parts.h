@@ -33,4 +33,12 @@ GQA_MUST_USE
 enum gqa_status gqa_original_join(struct gqa_source **out,
                                   struct gqa_source *const *parts, size_t n);
 
+/*
+ * Whether one of them is there twice, which reads a piece of each, and all of
+ * two that are alike. joined: from gqa_original_join(). Errors GQA_ERR_FORMAT:
+ * every matrix that is cut is the same in two parts; GQA_ERR_IO, GQA_ERR_NOMEM.
+ */
+GQA_MUST_USE
+enum gqa_status gqa_original_parts_differ(struct gqa_source *joined);
+
 #endif

@@ -81,6 +81,8 @@ static const struct number numbers[] = {
     {LLAMA, "max_position_embeddings", "64.5", "max_position_embeddings is 6"},
     {LLAMA, "max_position_embeddings", "null", NULL},
     {LLAMA, "vocab_size", "61.0", NULL}, /* written as 61 */
+    {LLAMA, "max_position_embeddings", "\"64\"",
+     "max_position_embeddings is \"64\", not a count"},
     {"runtime/gpt2", "n_positions", "-1", "n_positions is -1"},
     {"families/opt", "max_position_embeddings", "0", "is 0, not a count"},
     /* Positions */
@@ -118,6 +120,13 @@ static const struct number numbers[] = {
      "\"long_factor\": [1, 1, 1, 1, 1], \"short_factor\": [1, 1, 1, 1]}",
      "needs long_factor, a list of 4 numbers"},
     {LLAMA, "rope_scaling", "7", "rope_scaling is neither an object nor null"},
+    /* Of another type, which is not as if it were not there */
+    {LLAMA, "hidden_act", "3", "hidden_act is 3, not a"},
+    {LLAMA, "attention_bias", "\"yes\"", "attention_bias is \"yes\", not"},
+    {LLAMA, "mlp_bias", "1", "mlp_bias is 1, not true, false"},
+    {"families/gemma2", "layer_types", "\"full_attention\"",
+     "layer_types is not a list"},
+    {"runtime/qwen2-sliding", "layer_types", "7", "layer_types is not a list"},
     /* What only these tools do not know */
     {LLAMA, "rope_scaling", "{\"rope_type\": \"foo\"}", NULL},
     {"families/gemma2", "layer_types", "[\"chunked_attention\"]", NULL},

@@ -1,5 +1,6 @@
 /* GGUF files: their headers, blocks, names and configurations. */
 #include <check.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -692,6 +693,45 @@ START_TEST(refuses_what_no_configuration_says)
 }
 END_TEST
 
+/* A default would be computed with. */
+START_TEST(keys_of_other_kinds_are_refused)
+{
+    static const char *const numbers[] = {
+        "llama.rope.freq_base",
+        "llama.rope.dimension_count",
+        "llama.attention.key_length",
+        "tokenizer.ggml.eos_token_id",
+        "llama.rope.scaling.factor",
+        "llama.rope.scale_linear",
+        "llama.rope.scaling.original_context_length",
+        "llama.rope.scaling.attn_factor",
+        "llama.rope.scaling.yarn_beta_fast",
+        "llama.rope.scaling.yarn_log_multiplier",
+    };
+    struct made m = {.n = 0};
+    char wanted[128];
+
+    snprintf(wanted, sizeof wanted,
+             "the key %s is no number; give --config the original's "
+             "config.json",
+             numbers[_i]);
+    put_llama(&m, 0, 1);
+    put_word(&m, numbers[_i], "8");
+    put_data(&m, "", 0);
+    refused(&m, GQA_ERR_FORMAT, wanted);
+    put_llama(&m, 0, 1);
+    put_f32(&m, numbers[_i], NAN);
+    put_data(&m, "", 0);
+    refused(&m, GQA_ERR_FORMAT, wanted);
+    put_llama(&m, 0, 1);
+    put_u32(&m, "llama.rope.scaling.type", 2);
+    put_data(&m, "", 0);
+    refused(&m, GQA_ERR_FORMAT,
+            "the key llama.rope.scaling.type is no text; give --config the "
+            "original's config.json");
+}
+END_TEST
+
 /* --- Damage --------------------------------------------------------------- */
 
 START_TEST(refuses_bad_headers)
@@ -1128,6 +1168,7 @@ int main(void)
     tcase_add_test(tests, refuses_types_that_cannot_be);
     tcase_add_test(tests, scaling_without_a_kind_is_linear);
     tcase_add_test(tests, refuses_what_no_configuration_says);
+    tcase_add_loop_test(tests, keys_of_other_kinds_are_refused, 0, 10);
     tcase_add_test(tests, refuses_bad_headers);
     tcase_add_test(tests, keys_stand_for_tensors);
     tcase_add_test(tests, refuses_keys_that_stand_for_no_tensors);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "formats/checkpoint.h"
 #include "scratch.h"
 #include "suite.h"
@@ -60,6 +61,39 @@ START_TEST(refuses_parts_that_do_not_fit)
                      GQA_OK);
     ck_assert_msg(strstr(gqa_error_message(), bad[_i].message), "%s",
                   gqa_error_message());
+}
+END_TEST
+
+/* What is cut is the same in both, which no model is; norms are so in all. */
+START_TEST(refuses_a_part_that_is_there_twice)
+{
+    static const char header[] =
+        "{\"tok_embeddings.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],"
+        "\"data_offsets\":[0,32]},\"layers.0.attention.wq.weight\":{"
+        "\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[32,64]}}";
+    float values[] = {1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8};
+    struct gqa_checkpoint *c;
+
+    scratch_write_text("params.json",
+                       "{\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, "
+                       "\"head_dim\": 2, \"norm_eps\": 1e-5}");
+    scratch_write_safetensors("consolidated.00.safetensors", header, values,
+                              64);
+    scratch_write_safetensors("consolidated.01.safetensors", header, values,
+                              64);
+    ck_assert_int_eq(gqa_checkpoint_open(&c, scratch_folder(), &defaults),
+                     GQA_ERR_FORMAT);
+    ck_assert_msg(strstr(gqa_error_message(),
+                         "consolidated.01.safetensors: every matrix in it is "
+                         "that of consolidated.00.safetensors, bit by bit"),
+                  "%s", gqa_error_message());
+    values[15] = 9; /* the last of all */
+    scratch_write_safetensors("consolidated.01.safetensors", header, values,
+                              64);
+    ck_assert_msg(gqa_checkpoint_open(&c, scratch_folder(), &defaults) ==
+                      GQA_OK,
+                  "%s", gqa_error_message());
+    gqa_checkpoint_close(c);
 }
 END_TEST
 
@@ -122,6 +156,160 @@ START_TEST(refuses_what_params_do_not_say)
 }
 END_TEST
 
+#define OF_MODEL "\"dim\": 4, \"n_layers\": 1, \"n_heads\": 2, "
+
+/* What would be computed is another model where one of these is passed over. */
+START_TEST(refuses_keys_that_are_not_known)
+{
+    static const struct {
+        const char *params;
+        enum gqa_status status;
+        const char *message;
+    } bad[] = {
+        {"\"rope_interleave\": 2", GQA_ERR_UNSUPPORTED,
+         "params.json says 'rope_interleave', which is not known, and may "
+         "change what is computed; give --config the config.json of Hugging "
+         "Face's form of the model, or take the key out if it changes nothing"},
+        {"\"causal\": false", GQA_ERR_UNSUPPORTED,
+         "params.json says that attention is not causal, which is not read"},
+        {"\"use_biases\": true", GQA_ERR_UNSUPPORTED,
+         "params.json says use_biases, which is not read in this layout"},
+        {"\"model_type\": \"mamba\"", GQA_ERR_UNSUPPORTED,
+         "params.json says 'model_type', which is not known"},
+        {"\"quantization\": {\"qformat_weight\": \"fp8\"}", GQA_ERR_UNSUPPORTED,
+         "params.json says quantization, which is not"},
+        {"\"tied_embeddings\": false", GQA_ERR_FORMAT,
+         "params.json says tied_embeddings false, and output.weight is "
+         "missing"},
+        {"\"hidden_dim\": 8", GQA_ERR_UNSUPPORTED,
+         "params.json does not say rope_theta, which Mistral's models differ "
+         "in"},
+        {"\"rope_theta\": \"1e6\"", GQA_ERR_FORMAT,
+         "params.json: rope_theta is not a positive number; mend it, or give "
+         "--config"},
+        {"\"rope_theta\": NaN", GQA_ERR_FORMAT,
+         "params.json: rope_theta is not a positive number"},
+        {"\"max_seq_len\": 8.5", GQA_ERR_FORMAT,
+         "params.json: max_seq_len is not a positive integer"},
+        {"\"use_scaled_rope\": \"true\"", GQA_ERR_FORMAT,
+         "params.json: use_scaled_rope is not true or false"},
+        {"\"vocab_size\": \"2\"", GQA_ERR_FORMAT,
+         "params.json: vocab_size is not an integer"},
+        {"\"head_dim\": \"2\"", GQA_ERR_FORMAT,
+         "params.json: head_dim is not a positive integer"},
+        {"\"n_kv_heads\": 0", GQA_ERR_FORMAT,
+         "params.json: n_kv_heads is not a positive integer"},
+        {"\"sliding_window\": \"8\"", GQA_ERR_FORMAT,
+         "params.json: sliding_window is not a positive integer, or a list of "
+         "such and null"},
+        {"\"_sliding_window\": [null, 0]", GQA_ERR_FORMAT,
+         "params.json: _sliding_window is not a positive integer"},
+        {"\"_sliding_window\": []", GQA_ERR_FORMAT,
+         "params.json: _sliding_window is not a positive integer"},
+        {"\"_sliding_window\": [null, 8]", GQA_ERR_FORMAT,
+         "params.json: sliding windows of 2 layers, again and again, do not "
+         "fit n_layers 1"},
+        {"\"_sliding_window\": 8, \"sliding_window\": 8", GQA_ERR_FORMAT,
+         "params.json says both sliding_window and _sliding_window"},
+    };
+    char params[512];
+
+    snprintf(params, sizeof params, "{" OF_MODEL "\"norm_eps\": 1e-5, %s}",
+             bad[_i].params);
+    refused(params, bad[_i].status, bad[_i].message);
+}
+END_TEST
+
+START_TEST(refuses_layers_that_cannot_be)
+{
+    refused("{\"dim\": 4, \"n_layers\": 2, \"n_heads\": 2, "
+            "\"norm_eps\": 1e-5, \"_sliding_window\": [8, 9]}",
+            GQA_ERR_UNSUPPORTED,
+            "params.json says sliding windows of 8 and 9 positions, and "
+            "Hugging Face's form has one for all layers that slide");
+    refused("{\"dim\": 4, \"n_layers\": 1000000000000, \"n_heads\": 2, "
+            "\"norm_eps\": 1e-5, \"_sliding_window\": [null, 9]}",
+            GQA_ERR_FORMAT,
+            "params.json says n_layers 1000000000000, and there are 2 tensors");
+}
+END_TEST
+
+/* In Mistral's own code a list is of layers, again and again. */
+START_TEST(reads_windows)
+{
+    static const struct {
+        const char *params, *type, *layer_types;
+        json_int_t window; /* 0: none */
+    } said[] = {
+        {"\"sliding_window\": null", "llama", NULL, 0},
+        {"\"sliding_window\": 8", "mistral", NULL, 8},
+        {"\"_sliding_window\": 8", "mistral", NULL, 8},
+        {"\"_sliding_window\": null, \"sliding_window\": [8]", "mistral", NULL,
+         8},
+        {"\"_sliding_window\": [8, 8]", "mistral", NULL, 8},
+        {"\"_sliding_window\": [null]", "llama", NULL, 0},
+        {"\"_sliding_window\": [null, 8]", "ministral",
+         "[\"full_attention\", \"sliding_attention\"]", 8},
+        {"\"sliding_window\": [8, null]", "ministral",
+         "[\"sliding_attention\", \"full_attention\"]", 8},
+    };
+    struct gqa_checkpoint *c;
+    const json_t *config;
+    json_t *types;
+    char params[512];
+
+    snprintf(params, sizeof params,
+             "{\"dim\": 4, \"n_layers\": 2, \"n_heads\": 2, "
+             "\"norm_eps\": 1e-5, %s}",
+             said[_i].params);
+    write_model(params);
+    ck_assert_int_eq(gqa_checkpoint_open(&c, scratch_folder(), &defaults),
+                     GQA_OK);
+    config = gqa_checkpoint_config(c);
+    ck_assert_str_eq(json_string_value(json_object_get(config, "model_type")),
+                     said[_i].type);
+    ck_assert_int_eq(
+        json_integer_value(json_object_get(config, "sliding_window")),
+        said[_i].window);
+    types = json_object_get(config, "layer_types");
+    ck_assert_int_eq(types != NULL, said[_i].layer_types != NULL);
+    if (types) {
+        json_t *wanted = gqa_json_own(said[_i].layer_types);
+
+        ck_assert(json_equal(types, wanted));
+        json_decref(wanted);
+    }
+    gqa_checkpoint_close(c);
+}
+END_TEST
+
+/* All that the published ones say and that changes nothing. */
+START_TEST(knows_what_changes_nothing)
+{
+    struct gqa_checkpoint *c;
+    const json_t *config;
+
+    write_model("{" OF_MODEL "\"norm_eps\": 1e-5, \"vocab_size\": -1, "
+                "\"multiple_of\": 256, \"ffn_dim_multiplier\": 1.3, "
+                "\"use_scaled_rope\": false, \"max_batch_size\": 32, "
+                "\"max_seq_len\": 512, \"hidden_dim\": 8, \"rope_theta\": 1e6, "
+                "\"causal\": true, \"use_biases\": false, "
+                "\"tied_embeddings\": true, \"model_type\": \"transformer\", "
+                "\"yarn\": null, \"of_tomorrow\": null, \"moe\": null, "
+                "\"quantization\": false}");
+    ck_assert_int_eq(gqa_checkpoint_open(&c, scratch_folder(), &defaults),
+                     GQA_OK);
+    config = gqa_checkpoint_config(c);
+    ck_assert_int_eq(
+        json_integer_value(json_object_get(config, "max_position_embeddings")),
+        512);
+    ck_assert_double_eq(json_real_value(json_object_get(config, "rope_theta")),
+                        1e6);
+    ck_assert(json_is_true(json_object_get(config, "tie_word_embeddings")));
+    gqa_checkpoint_close(c);
+}
+END_TEST
+
 /* Without that file the names are those of nobody we know. */
 START_TEST(keeps_names_without_params)
 {
@@ -172,7 +360,12 @@ int main(void)
     tcase_add_loop_test(tests, reads_what_safetensors_says, 0, 2);
     tcase_add_loop_test(tests, puts_parts_together, 0, 2);
     tcase_add_loop_test(tests, refuses_parts_that_do_not_fit, 0, 3);
+    tcase_add_test(tests, refuses_a_part_that_is_there_twice);
     tcase_add_test(tests, refuses_what_params_do_not_say);
+    tcase_add_loop_test(tests, refuses_keys_that_are_not_known, 0, 19);
+    tcase_add_test(tests, refuses_layers_that_cannot_be);
+    tcase_add_loop_test(tests, reads_windows, 0, 8);
+    tcase_add_test(tests, knows_what_changes_nothing);
     tcase_add_test(tests, keeps_names_without_params);
     tcase_add_test(tests, knows_the_buffer_of_rope);
     suite_add_tcase(suite, tests);
