@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -692,12 +693,40 @@ static enum gqa_status close_log(struct gqa_uptraining *u, enum gqa_status st)
     return st;
 }
 
+/* What is known of a run before it begins, where anybody reads it. */
+static enum gqa_status tell_of_pace(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    const bool is_seen =
+        isatty(STDERR_FILENO) && o->common.log_level == GQA_LOG_WARN;
+    char text[GQA_PACE_MAX];
+    enum gqa_status st;
+
+    if (o->n_steps == 0 || !gqa_ranks_is_first(u->ranks) ||
+        !(o->dry_run || o->common.json || is_seen ||
+          o->common.log_level >= GQA_LOG_INFO))
+        return GQA_OK;
+    st = gqa_pace_estimate(&u->pace, o, &u->settings, &u->pair, u->trained,
+                           &u->device);
+    if (st != GQA_OK || o->dry_run)
+        return st;
+    gqa_pace_say(text, &u->pace, o->n_steps);
+    if (is_seen)
+        fprintf(stderr, "will train, as an estimate, %s\n", text);
+    else
+        gqa_info("will train, as an estimate, %s", text);
+    return GQA_OK;
+}
+
 static enum gqa_status go(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
-    /* What all would say the first one says. */
-    enum gqa_status st = gqa_ranks_agree(u->ranks, prepare(u));
+    enum gqa_status st = prepare(u);
 
+    if (st == GQA_OK)
+        st = tell_of_pace(u);
+    /* What all would say the first one says. */
+    st = gqa_ranks_agree(u->ranks, st);
     if (st != GQA_OK)
         return st;
     if (o->dry_run)
