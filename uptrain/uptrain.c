@@ -112,6 +112,50 @@ static enum gqa_status check_told_apart(const struct gqa_uptraining *u)
     return st;
 }
 
+/* A state among what is read would be taken for a part of it, and one in place
+ * of what is to be written keeps that from being written. */
+static enum gqa_status check_state_apart(const struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    const struct {
+        const char *name, *path;
+    } written[] = {{"OUTPUT", o->output},
+                   {"--log", o->log_path},
+                   {"--html", o->html_path}};
+    const struct {
+        const char *path;
+        const struct gqa_checkpoint *checkpoint;
+    } read[] = {{o->teacher, u->pair.teacher.checkpoint},
+                {o->student, u->pair.student.checkpoint}};
+    enum gqa_status st = GQA_OK;
+    bool same;
+
+    if (!o->checkpoint)
+        return GQA_OK;
+    for (size_t i = 0; i < 3; i++) {
+        if (!written[i].path)
+            continue;
+        st = gqa_output_is_place(&same, o->checkpoint, written[i].path);
+        if (st != GQA_OK || same)
+            return st != GQA_OK
+                       ? st
+                       : gqa_fail(GQA_ERR_USAGE,
+                                  "option --checkpoint: %s is %s; give another "
+                                  "folder",
+                                  o->checkpoint, written[i].name);
+    }
+    for (size_t i = 0; i < 2 && st == GQA_OK; i++)
+        if (read[i].path)
+            st = gqa_output_check_apart(o->checkpoint, false,
+                                        read[i].checkpoint, o->family_path);
+    return st == GQA_ERR_USAGE
+               ? gqa_fail(st,
+                          "option --checkpoint: %s holds what is read; give "
+                          "another folder",
+                          o->checkpoint)
+               : st;
+}
+
 /* Whose other files come along: the student's, or those of what it was made
  * of here. */
 static const struct gqa_checkpoint *main_source(const struct gqa_uptraining *u)
@@ -288,6 +332,8 @@ static enum gqa_status look(struct gqa_uptraining *u)
         st = check_model(u);
     if (st == GQA_OK)
         st = check_told_apart(u);
+    if (st == GQA_OK)
+        st = check_state_apart(u);
     if (st == GQA_OK && o->html_path)
         st = gqa_atomic_try_file(o->html_path, o->force);
     return st == GQA_OK ? plan(u) : st;
@@ -629,10 +675,9 @@ static enum gqa_status tell_of_state(const struct gqa_uptraining *u,
                       "writes it, another OUTPUT too",
                       message, u->saved.folder);
     else
-        st = gqa_fail(st,
-                      "%s; what was trained is lost (--checkpoint would have "
-                      "kept it)",
-                      message);
+        st = gqa_fail(st, "%s; what was trained is lost%s", message,
+                      u->run.saved ? ", since no state of its end could be kept"
+                                   : " (--checkpoint would have kept it)");
     free(message);
     return st;
 }
