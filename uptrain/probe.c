@@ -138,11 +138,11 @@ enum gqa_status gqa_probe_rates(struct gqa_training_run *run, const void *start)
     enum gqa_status st = gqa_trainer_measure(
         run->trainer, &before, gqa_data_held_out(run->data), SEQUENCES);
 
-    search.start = before.kl_mean;
     if (st == GQA_OK)
         st = plan(&p, gqa_clock_s() - start_s);
     if (st != GQA_OK)
         return st;
+    search.start = before.kl_mean;
     if (p.n_steps == 0) {
         gqa_info("no time to try rates: %g is taken", gqa_rate_untried);
         run->history.rate = gqa_rate_untried;
