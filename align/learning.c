@@ -116,14 +116,27 @@ enum gqa_status gqa_learning_tokens(struct gqa_tokens *out,
     return st;
 }
 
+static bool is_file(const struct gqa_learning_options *asked)
+{
+    return asked->from && strcmp(asked->from, "self") != 0;
+}
+
+uint64_t gqa_learning_n_sequences(const struct gqa_learning *l)
+{
+    return l->asked->n || is_file(l->asked) ? l->asked->n : DEFAULT_SEQUENCES;
+}
+
 enum gqa_status gqa_learning_all_tokens(struct gqa_tokens *out,
-                                        const struct gqa_learning *l)
+                                        const struct gqa_learning *l,
+                                        uint64_t more)
 {
     const struct gqa_learning_options *asked = l->asked;
-    const bool file = asked->from && strcmp(asked->from, "self") != 0;
-    const uint64_t n = asked->n || file ? asked->n : DEFAULT_SEQUENCES;
+    const uint64_t n = gqa_learning_n_sequences(l);
     const uint64_t length =
-        asked->length || file ? asked->length : DEFAULT_LENGTH;
+        asked->length || is_file(asked) ? asked->length : DEFAULT_LENGTH;
 
-    return gqa_learning_tokens(out, l, n, length);
+    if (n == 0 ||
+        (asked->text_path && gqa_token_rules_of(l->network).is_encoder_decoder))
+        more = 0;
+    return gqa_learning_tokens(out, l, n + more, length);
 }

@@ -56,10 +56,14 @@ enum gqa_status gqa_learning_tokens(struct gqa_tokens *out,
                                     const struct gqa_learning *learning,
                                     uint64_t n, uint64_t length);
 
-/* As many as was asked for. A file of tokens is taken as it is, where nothing
- * is said. */
+/* As many as was asked for; 0: a file of tokens, which is taken as it is. */
+uint64_t gqa_learning_n_sequences(const struct gqa_learning *learning);
+
+/* Those, and at most `more` behind them, which change none of the others where
+ * tokens are drawn. Text that would be gone over again gives none more. */
 GQA_MUST_USE
 enum gqa_status gqa_learning_all_tokens(struct gqa_tokens *out,
-                                        const struct gqa_learning *learning);
+                                        const struct gqa_learning *learning,
+                                        uint64_t more);
 
 #endif

@@ -19,7 +19,8 @@
 /* What frequencies are tried on: tokens in all, and of a sequence at most. */
 enum { CHOICE_TOKENS = 8192, CHOICE_LENGTH = 4096 };
 
-/* Of so many sequences one is held out, and no more than so many. */
+/* For so many sequences one is held out, and no more than so many: beyond those
+ * that were asked for, or, where there are no others, of them. */
 enum { ONE_OF = 8, MAX_HELD_OUT = 16 };
 
 /* Attentions one by one: the tokens of this many passes of what is learnt from,
@@ -504,25 +505,32 @@ void gqa_calibrator_held_out(uint64_t *n_sequences, uint64_t *n_tokens,
 
 /* --- Beginning and end ---------------------------------------------------- */
 
+static uint64_t held_out_of(uint64_t n)
+{
+    return gqa_min_u64((n + ONE_OF - 1) / ONE_OF, MAX_HELD_OUT);
+}
+
 static enum gqa_status get_tokens(struct gqa_calibrator *c, bool holds_out)
 {
     enum gqa_status st = gqa_learning_open(&c->learning);
+    const uint64_t n = gqa_learning_n_sequences(&c->learning);
+    const uint64_t more = holds_out ? held_out_of(n) : 0;
     size_t n_apart;
 
     if (st == GQA_ERR_UNSUPPORTED)
         st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(c->checkpoint));
     if (st == GQA_OK)
-        st = gqa_learning_all_tokens(&c->tokens, &c->learning);
+        st = gqa_learning_all_tokens(&c->tokens, &c->learning, more);
     if (st != GQA_OK)
         return st;
     n_apart =
-        (size_t)gqa_min_u64((c->tokens.n + ONE_OF - 1) / ONE_OF, MAX_HELD_OUT);
+        (size_t)(c->tokens.n == n + more ? more : held_out_of(c->tokens.n));
+    if (!holds_out)
+        n_apart = 0;
     if (holds_out && n_apart >= c->tokens.n)
         return gqa_fail(GQA_ERR_USAGE,
                         "one sequence of tokens is too few to learn from and "
                         "to measure on: give more (--samples N)");
-    if (!holds_out)
-        n_apart = 0;
     c->fitted = (struct gqa_tokens){c->tokens.sequences, c->tokens.n - n_apart};
     c->apart = (struct gqa_tokens){c->tokens.sequences + c->fitted.n, n_apart};
     return GQA_OK;

@@ -196,7 +196,7 @@ static enum gqa_status compare_by_tokens(struct comparing *c,
     if (st == GQA_ERR_UNSUPPORTED)
         st = gqa_fail_prefix(st, "%s", gqa_checkpoint_path(c->checkpoint));
     if (st == GQA_OK)
-        st = gqa_learning_all_tokens(&tokens, &learning);
+        st = gqa_learning_all_tokens(&tokens, &learning, 0);
     if (st == GQA_OK)
         st = gqa_learn_heads(&job);
     if (st == GQA_OK)

@@ -98,17 +98,37 @@ enum gqa_status gqa_part_embed_from(const struct gqa_runtime *r,
     return st == GQA_OK ? norm_embedded(r, stack, x, n_rows) : st;
 }
 
+/* What logits are made of, where that is not the final norm's output. */
+static enum gqa_status transform(const struct gqa_runtime *r, void *out,
+                                 const void *x, uint64_t n_rows)
+{
+    const struct gqa_network *n = r->network;
+    static const struct gqa_linear none = {.weight = GQA_NO_PARAM,
+                                           .bias = GQA_NO_PARAM};
+    const struct gqa_part_hidden part = {.gate = &none,
+                                         .up = &n->transform,
+                                         .activation = n->transform_activation,
+                                         .out = out,
+                                         .up_room = out};
+    const enum gqa_status st = gqa_part_hidden(r, &part, x, n_rows);
+
+    return st == GQA_OK
+               ? gqa_part_norm(r, out, out, n_rows, &n->transform_norm, false)
+               : st;
+}
+
 enum gqa_status gqa_part_unembed(const struct gqa_runtime *r, void *out,
                                  const void *x, uint64_t n_rows, void *room)
 {
     const struct gqa_network *n = r->network;
     enum gqa_status st =
         n->logit_width ? gqa_part_linear(r, room, x, n_rows, &n->narrowed, NULL)
-                       : GQA_OK;
+        : n->transforms ? transform(r, room, x, n_rows)
+                        : GQA_OK;
 
     if (st == GQA_OK)
         st = r->backend->unembed(
-            r->device, out, n->logit_width ? room : x, n_rows,
+            r->device, out, n->logit_width || n->transforms ? room : x, n_rows,
             gqa_runtime_weight(r, n->unembedding.weight),
             n->unembedding.input_major,
             gqa_runtime_weight(r, n->unembedding.bias), n->logit_scale);

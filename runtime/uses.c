@@ -105,6 +105,10 @@ void gqa_use_unembedding(enum gqa_use *uses, const struct gqa_network *network)
     gqa_use_norm(uses, &network->stacks[network->n_stacks - 1].final_norm);
     if (network->logit_width)
         use_linear(uses, &network->narrowed);
+    if (network->transforms) {
+        use_linear(uses, &network->transform);
+        gqa_use_norm(uses, &network->transform_norm);
+    }
     use_linear(uses, &network->unembedding);
 }
 

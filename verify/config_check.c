@@ -325,6 +325,7 @@ static enum gqa_status compare_original(struct finding *f,
         st = gqa_meaning_create(&first, a->family, expected, &view);
     view.generation = generation[1];
     view.no_generation = are_folders && !generation[1];
+    view.tokens_said = view.no_generation;
     if (st == GQA_OK)
         st = gqa_meaning_create(&second, a->family,
                                 b ? b->config : raw_config(subject), &view);

@@ -179,6 +179,9 @@ static enum gqa_status check_embedding(const struct gqa_family *f,
         return FAIL(f, "embedding", "width", NULL, NULL,
                     "is not the stream's, which needs 'embedding.widened' and "
                     "'logits.narrowed', or neither");
+    if (f->logits.transform.given && (f->logits.narrowed || f->logits.addend))
+        return FAIL(f, "logits", "transform", NULL, NULL,
+                    "goes with neither 'narrowed' nor 'addend'");
     if (f->embedding.table.json)
         return FAIL(f, "embedding", "table", NULL, NULL,
                     "is of one stack; 'names.embedding' is of all");

@@ -241,6 +241,17 @@ struct gqa_stack_rule {
     struct gqa_setting residual_scale, residual_scale_depth;
 };
 
+/* What becomes of the stream before logits are made of it, and what is added to
+ * them (BERT). Names stand beside the matrix that makes logits, in its module.
+ */
+struct gqa_transform_rule {
+    bool given;
+    const char *module;
+    struct gqa_setting activation;
+    const char *norm;
+    const char *bias; /* whole, of the logits */
+};
+
 struct gqa_logits_rule {
     struct gqa_setting tied, bias, soft_cap;
     struct gqa_setting scale, divisor, factor;
@@ -248,6 +259,7 @@ struct gqa_logits_rule {
     const char *addend;   /* whole name of a row [1, vocab_size], if there */
     uint64_t unwritten;   /* tokens at the table's end that are only read */
     const char *narrowed; /* the embedding's module `widened` backwards */
+    struct gqa_transform_rule transform;
 };
 
 /* How the family draws fresh key and value projections. */

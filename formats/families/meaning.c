@@ -672,9 +672,32 @@ static void state_others(const struct meaning *m)
         return;
     json_object_foreach(m->silent, key, value)
     {
+        if (m->view->tokens_said && gqa_ends_with(key, "_token_id"))
+            continue;
         if (!json_object_get(m->config, key) || is_moved(m, key))
             state_key(m, key, value, true);
     }
+}
+
+/* Of a class whose head has a row for each label, how many there are. */
+static void state_labels(const struct meaning *m)
+{
+    static const char *const heads[] = {"Classification", "QuestionAnswering"};
+    const char *class = json_string_value(
+        json_array_get(json_object_get(m->config, "architectures"), 0));
+    const json_t *names = json_object_get(m->config, "id2label");
+    const json_t *n = json_object_get(m->config, "num_labels");
+    bool has_head = false;
+
+    for (size_t i = 0; class && i < sizeof heads / sizeof *heads; i++)
+        has_head = has_head || strstr(class, heads[i]);
+    if (!has_head || m->view->network_alone)
+        return;
+    if (json_is_object(names))
+        state(m, "labels", "id2label",
+              json_integer((json_int_t)json_object_size(names)), NULL);
+    else
+        state(m, "labels", "num_labels", n ? copy(n) : json_integer(2), NULL);
 }
 
 /*
@@ -754,6 +777,7 @@ enum gqa_status gqa_meaning_create(json_t **out,
     state_windows(&m);
     state_rope(&m);
     state_sizes(&m);
+    state_labels(&m);
     state_others(&m);
     json_decref(m.generation);
     json_decref(m.silent);

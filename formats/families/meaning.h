@@ -19,6 +19,9 @@ struct gqa_meaning_view {
      * that newer versions no longer write into a config.json. */
     const json_t *generation;
     bool no_generation; /* that of a folder, which has no such file */
+    /* Then tokens count that are said alone: transformers 5 takes them from
+     * the file, and not from a class. Of the second of two. */
+    bool tokens_said;
 };
 
 /*

@@ -102,7 +102,8 @@ static void compare_fact(json_t *list, const json_t *first,
     if ((aside && (says_none(first) || says_none(second))) || silent ||
         (!first && (is_nothing(second) ||
                     json_is_true(json_object_get(second, "additional")))) ||
-        (!second && is_nothing(first)) ||
+        (!second && (is_nothing(first) ||
+                     json_is_true(json_object_get(first, "silent")))) ||
         is_same(json_object_get(first, "value"),
                 json_object_get(second, "value")))
         return;

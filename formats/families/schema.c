@@ -463,6 +463,17 @@ static const struct gqa_field stacks_fields[] = {
 static const struct gqa_schema stacks_schema =
     SCHEMA(stacks_fields, gqa_family, false);
 
+static const struct gqa_field transform_fields[] = {
+    TEXT_NEEDED("module", gqa_transform_rule, module),
+    {"activation", GQA_FIELD_SETTING, AT(gqa_transform_rule, activation),
+     .value = GQA_VALUE_TEXT, REQUIRED},
+    TEXT_NEEDED("norm", gqa_transform_rule, norm),
+    TEXT_NEEDED("bias", gqa_transform_rule, bias),
+    END,
+};
+static const struct gqa_schema transform_schema =
+    SCHEMA(transform_fields, gqa_transform_rule, true);
+
 static const struct gqa_field logits_fields[] = {
     {"tied", GQA_FIELD_SETTING, AT(gqa_logits_rule, tied),
      .value = GQA_VALUE_FLAG, REQUIRED},
@@ -475,6 +486,7 @@ static const struct gqa_field logits_fields[] = {
     TEXT("addend", gqa_logits_rule, addend),
     COUNT("unwritten", gqa_logits_rule, unwritten),
     TEXT("narrowed", gqa_logits_rule, narrowed),
+    OBJECT("transform", gqa_logits_rule, transform, transform_schema),
     END,
 };
 static const struct gqa_schema logits_schema =

@@ -784,6 +784,39 @@ static enum gqa_status needs_unembedding(bool *out, const struct gqa_taking *t)
     return st;
 }
 
+/* What is beside the matrix that makes logits, where any of it is, or a class
+ * has logits. */
+static enum gqa_status expect_transform(struct gqa_taking *t)
+{
+    const struct gqa_transform_rule *rule = &t->family->logits.transform;
+    const uint64_t d_model = t->model->d_model;
+    gqa_texts stem = t->family->names.unembedding;
+    char name[2 * GQA_MAX_NAME], weight[2 * GQA_MAX_NAME + 8];
+    enum gqa_status st;
+
+    for (; *stem; stem++) {
+        snprintf(weight, sizeof weight, "%s.weight",
+                 gqa_name_beside(name, sizeof name, *stem, rule->module));
+        if (has(t, weight))
+            break;
+    }
+    if (!*stem && !gqa_class_named(t->model, GQA_CLASS_LM))
+        return GQA_OK;
+    if (!*stem)
+        stem = t->family->names.unembedding;
+    gqa_name_beside(name, sizeof name, *stem, rule->module);
+    st = expect_part(t, name, "weight", GQA_PART_PRESENT, 2, d_model, d_model);
+    if (st == GQA_OK)
+        st = expect_part(t, name, "bias", GQA_PART_PRESENT, 1, d_model, 0);
+    gqa_name_beside(name, sizeof name, *stem, rule->norm);
+    if (st == GQA_OK)
+        st = expect_norm_parts(t, name, &t->family->norm, d_model);
+    gqa_name_beside(name, sizeof name, *stem, rule->bias);
+    return st == GQA_OK
+               ? expect(t, name, GQA_PART_OPTIONAL, 1, t->vocab_size, 0)
+               : st;
+}
+
 static enum gqa_status expect_logits(struct gqa_taking *t)
 {
     const char *addend = t->family->logits.addend;
@@ -808,6 +841,8 @@ static enum gqa_status expect_logits(struct gqa_taking *t)
     if (st == GQA_OK)
         st = expect_between(t, t->family->logits.narrowed, width,
                             t->model->d_model);
+    if (st == GQA_OK && t->family->logits.transform.given)
+        st = expect_transform(t);
     if (st == GQA_OK && addend)
         st = expect(t, addend, GQA_PART_OPTIONAL, 2, 1, vocab_size);
     if (st != GQA_OK)

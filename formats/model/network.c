@@ -526,6 +526,56 @@ static enum gqa_status take_addend(const struct gqa_network_builder *b)
     return st == GQA_OK ? gqa_check_matrix(b, index, 1, n->vocab_size) : st;
 }
 
+/* Which of the names of the matrix that makes logits has the transform beside
+ * it; NULL: none has. */
+static const char *stem_of_transform(const struct gqa_network_builder *b)
+{
+    char name[2 * GQA_MAX_NAME], weight[2 * GQA_MAX_NAME + 8];
+    size_t index;
+
+    for (gqa_texts stem = b->family->names.unembedding; *stem; stem++) {
+        snprintf(weight, sizeof weight, "%s.weight",
+                 gqa_name_beside(name, sizeof name, *stem,
+                                 b->family->logits.transform.module));
+        if (gqa_find_param(b, weight, &index))
+            return *stem;
+    }
+    return NULL;
+}
+
+static enum gqa_status take_transform(const struct gqa_network_builder *b,
+                                      const char *stem)
+{
+    static const struct gqa_setting any_bias = {.json = NULL};
+    const struct gqa_transform_rule *rule = &b->family->logits.transform;
+    struct gqa_network *n = b->network;
+    const char *activation = NULL;
+    char name[2 * GQA_MAX_NAME];
+    enum gqa_status st;
+
+    n->transforms = true;
+    gqa_name_beside(name, sizeof name, stem, rule->module);
+    if ((st = gqa_take_linear(&n->transform, b, name, &any_bias)) != GQA_OK ||
+        (st = gqa_check_linear(b, &n->transform, n->d_model, n->d_model)) !=
+            GQA_OK ||
+        (st = gqa_setting_text(&activation, &rule->activation,
+                               b->model->config)) != GQA_OK ||
+        (st = gqa_activation_parse(&n->transform_activation, activation)) !=
+            GQA_OK)
+        return st;
+    gqa_name_beside(name, sizeof name, stem, rule->norm);
+    if ((st = gqa_take_norm_at(&n->transform_norm, b, name, n->d_model)) !=
+        GQA_OK)
+        return st;
+    if (n->unembedding.bias != GQA_NO_PARAM)
+        return GQA_OK;
+    gqa_name_beside(name, sizeof name, stem, rule->bias);
+    st = gqa_take_param(&n->unembedding.bias, b, name, true);
+    return st == GQA_OK
+               ? gqa_check_vector(b, n->unembedding.bias, n->vocab_size)
+               : st;
+}
+
 /* Of a class that makes no logits of tokens, but what others make of rows. */
 static bool may_lack_logits(const struct gqa_model *m)
 {
@@ -543,6 +593,7 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
     struct gqa_network *n = b->network;
     char name[GQA_MAX_NAME];
     gqa_texts stem = b->family->names.unembedding;
+    const char *transform = NULL;
     struct gqa_tied tied;
     size_t index;
     enum gqa_status st;
@@ -552,6 +603,15 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
     n->n_outputs = n->d_model;
     if (gqa_network_is_encoder(n))
         return GQA_OK;
+    if (b->family->logits.transform.given &&
+        !(transform = stem_of_transform(b)))
+        return may_lack_logits(b->model)
+                   ? GQA_OK
+                   : gqa_fail(GQA_ERR_FORMAT,
+                              "there is no '%s' beside '%s': a model of family "
+                              "%s cannot be run without it",
+                              b->family->logits.transform.module,
+                              b->family->names.unembedding[0], b->family->name);
     if ((st = gqa_model_tied(&tied, b->model)) != GQA_OK)
         return st;
     for (; *stem; stem++) {
@@ -584,6 +644,7 @@ static enum gqa_status take_unembedding(const struct gqa_network_builder *b)
                                n->logit_width ? n->logit_width : n->d_model,
                                n->vocab_size)) != GQA_OK ||
         (st = take_addend(b)) != GQA_OK ||
+        (transform && (st = take_transform(b, transform)) != GQA_OK) ||
         (st = choose_logit_scale(b)) != GQA_OK)
         return st;
     n->has_logits = true;

@@ -266,6 +266,11 @@ struct gqa_network {
     /* Not 0: the unembedding reads so wide what this makes of that. */
     uint64_t logit_width;
     struct gqa_linear narrowed;
+    /* Before that the final norm's output x becomes norm(act(transform x)). */
+    bool transforms;
+    struct gqa_linear transform;
+    enum gqa_activation transform_activation;
+    struct gqa_norm transform_norm;
     uint64_t d_model, vocab_size;
     uint64_t table_size;    /* tokens that are read: not less than vocab_size */
     uint64_t memory_width;  /* of what the decoder looks back at; 0: nothing */

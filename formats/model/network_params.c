@@ -274,6 +274,23 @@ enum gqa_status gqa_take_norm(struct gqa_norm *out,
     return take_norm(out, b, stem.text, &b->family->norm, width);
 }
 
+enum gqa_status gqa_take_norm_at(struct gqa_norm *out,
+                                 const struct gqa_network_builder *b,
+                                 const char *stem, uint64_t width)
+{
+    *out = no_norm;
+    return take_norm(out, b, stem, &b->family->norm, width);
+}
+
+const char *gqa_name_beside(char *room, size_t size, const char *name,
+                            const char *leaf)
+{
+    const char *dot = strrchr(name, '.');
+
+    snprintf(room, size, "%.*s%s", dot ? (int)(dot + 1 - name) : 0, name, leaf);
+    return room;
+}
+
 enum gqa_status gqa_take_sublayer_norms(struct gqa_norm *before,
                                         struct gqa_norm *output,
                                         struct gqa_norm *after,

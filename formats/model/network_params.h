@@ -77,6 +77,16 @@ enum gqa_status gqa_take_norm(struct gqa_norm *out,
                               const char *layers, size_t layer,
                               const struct gqa_setting *module, uint64_t width);
 
+/* The norm of a whole name. */
+GQA_MUST_USE
+enum gqa_status gqa_take_norm_at(struct gqa_norm *out,
+                                 const struct gqa_network_builder *b,
+                                 const char *stem, uint64_t width);
+
+/* "a.b" beside "a.c" is "a.b" for the leaf "b": another name in the module. */
+const char *gqa_name_beside(char *room, size_t size, const char *name,
+                            const char *leaf);
+
 /* The norms of a sublayer of layer `layer`. */
 GQA_MUST_USE
 enum gqa_status gqa_take_sublayer_norms(struct gqa_norm *before,

@@ -58,8 +58,11 @@ cudaError_t gqa_attend_decode(const struct gqa_attend_fast *args,
 cudaError_t gqa_attend_prefill(const struct gqa_attend_fast *args,
                                cudaStream_t stream);
 
-/* Likewise, by products of warpgroups; without a bias. */
+/* Likewise, by products of warpgroups; without a bias: heads of 64 or 128, and
+ * those of 32. */
 cudaError_t gqa_attend_prefill_sm90(const struct gqa_attend_fast *args,
                                     cudaStream_t stream);
+cudaError_t gqa_attend_narrow_sm90(const struct gqa_attend_fast *args,
+                                   cudaStream_t stream);
 
 #endif

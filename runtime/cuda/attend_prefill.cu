@@ -230,7 +230,8 @@ cudaError_t gqa_attend_prefill(const struct gqa_attend_fast *args,
                                cudaStream_t stream)
 {
     if (args->warpgroups && !args->bias)
-        return gqa_attend_prefill_sm90(args, stream);
+        return args->head_dim == 32 ? gqa_attend_narrow_sm90(args, stream)
+                                    : gqa_attend_prefill_sm90(args, stream);
     if (args->head_dim == 32)
         return args->bf16 ? launch<__nv_bfloat16, 32, 2, TILE_32>(args, stream)
                           : launch<__half, 32, 2, TILE_32>(args, stream);

@@ -1,6 +1,7 @@
 /*
- * Grouped-query attention for many new tokens on compute capability 9.0:
- * the products are the warpgroup's, asynchronous, from shared memory.
+ * Grouped-query attention for many new tokens on compute capability 9.0, heads
+ * of 64 or 128 (attend_narrow_sm90.cu has those of 32): the products are the
+ * warpgroup's, asynchronous, from shared memory.
  *
  *   q    rows of sequence s: s * n_new + i; heads placed as in the args
  *   k, v [n_sequences, n_kv_heads, capacity, D]   bf16 or f16
@@ -13,34 +14,23 @@
  */
 #include "runtime/cuda/attend_sm90.cuh"
 
-enum { CONSUMERS = 2 /* warpgroups that compute */ };
-
-/* Of heads of D. Where they are narrow, weights take longer than products: two
- * blocks on a processor, of fewer registers each, make them beside each other.
- */
-template <int D> struct plan {
-    enum {
-        TILE = D == 32 ? 64 : 128, /* keys, or values */
-        STAGES = D == 32 ? 4 : 2,  /* tiles of K, and of V, in flight */
-        BLOCKS = D == 32 ? 2 : 1,  /* on a processor */
-        /* Registers of a thread: copying needs few, sums many. */
-        PRODUCER_REGISTERS = D == 32 ? 24 : 40,
-        CONSUMER_REGISTERS = D == 32 ? 104 : 232,
-    };
-    static_assert(BLOCKS * GROUP *
-                          (PRODUCER_REGISTERS +
-                           CONSUMERS * CONSUMER_REGISTERS) <=
-                      65536,
-                  "more registers than a processor has");
+enum {
+    CONSUMERS = 2, /* warpgroups that compute */
+    TILE = 128,    /* keys, or values */
+    STAGES = 2,    /* tiles of K, and of V, in flight */
+    /* Registers of a thread: copying needs few, sums many. */
+    PRODUCER_REGISTERS = 40,
+    CONSUMER_REGISTERS = 232,
 };
+static_assert(GROUP * (PRODUCER_REGISTERS + CONSUMERS * CONSUMER_REGISTERS) <=
+                  65536,
+              "more registers than a processor has");
 
 template <typename T, int D>
-static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1),
-                                         plan<D>::BLOCKS)
+static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
     prefill_kernel(struct gqa_attend_fast args)
 {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    constexpr int TILE = plan<D>::TILE, STAGES = plan<D>::STAGES;
     constexpr uint32_t tile_bytes = TILE * D * 2, q_bytes = ROWS * D * 2;
     extern __shared__ __align__(1024) unsigned char shared[];
     __shared__ struct barriers<2, STAGES> barriers;
@@ -73,7 +63,7 @@ static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1),
         const int64_t from =
             (sequence * args.n_kv_heads + kv_head) * args.capacity * D;
 
-        registers_less<plan<D>::PRODUCER_REGISTERS>();
+        registers_less<PRODUCER_REGISTERS>();
         copy_keys<T, D, TILE, STAGES>(
             tiles, &barriers, (const T *)args.k + from,
             (const T *)args.v + from, all, n_keys, thread);
@@ -92,7 +82,7 @@ static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1),
         float s[TILE / 8][4], o[D / 8][4], grow[2];
         uint32_t p[TILE / 16][4];
 
-        registers_more<plan<D>::CONSUMER_REGISTERS>();
+        registers_more<CONSUMER_REGISTERS>();
         operand_load<D, ROWS, GROUP>(
             q_tile,
             (const T *)args.q + sequence * args.n_new * args.q_width +
@@ -192,8 +182,7 @@ static cudaError_t launch(const struct gqa_attend_fast *args,
                           cudaStream_t stream)
 {
     constexpr size_t shared =
-        ((size_t)2 * plan<D>::STAGES * plan<D>::TILE + CONSUMERS * ROWS) * D *
-        sizeof(T);
+        ((size_t)2 * STAGES * TILE + CONSUMERS * ROWS) * D * sizeof(T);
     constexpr int64_t rows = CONSUMERS * ROWS;
     dim3 grid((unsigned)(args->n_heads * args->n_sequences),
               (unsigned)((args->n_new + rows - 1) / rows));
@@ -212,9 +201,6 @@ static cudaError_t launch(const struct gqa_attend_fast *args,
 cudaError_t gqa_attend_prefill_sm90(const struct gqa_attend_fast *args,
                                     cudaStream_t stream)
 {
-    if (args->head_dim == 32)
-        return args->bf16 ? launch<__nv_bfloat16, 32>(args, stream)
-                          : launch<__half, 32>(args, stream);
     if (args->head_dim == 64)
         return args->bf16 ? launch<__nv_bfloat16, 64>(args, stream)
                           : launch<__half, 64>(args, stream);

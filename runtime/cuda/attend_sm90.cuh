@@ -91,6 +91,14 @@ static __device__ __forceinline__ void pass_over(
     }
 }
 
+/* Sums begin as 0. */
+template <int N> static __device__ __forceinline__ void clear(float (*sum)[4])
+{
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        sum[i][0] = sum[i][1] = sum[i][2] = sum[i][3] = 0;
+}
+
 /* The threads of one warpgroup that computes, the n-th, meet. */
 static __device__ __forceinline__ void meet(int n)
 {

@@ -249,6 +249,25 @@ static __device__ __forceinline__ void tile_row_bias(
     }
 }
 
+/* Scores of a row (`half` of 16) with keys that it does not see are -inf. */
+template <int N>
+static __device__ __forceinline__ void tile_mask(float (*s)[4],
+                                                 const struct tile_row *row,
+                                                 int key, int half, int lane)
+{
+    /* Of the thread's first key: those behind it are told by constants. */
+    const int first = key + (lane & 3) * 2;
+    const int begin = row->begin - first, end = row->end - first;
+
+#pragma unroll
+    for (int i = 0; i < N / 4; i++) {
+        const int c = i / 2 * 8 + i % 2;
+
+        if (c < begin || c >= end)
+            s[i / 2][half * 2 + i % 2] = -INFINITY;
+    }
+}
+
 /* Turn scores (16 rows, N keys from `key` on) into weights, relative to the
  * rows' new maxima; grow: what makes weights of before such. */
 template <int N, bool BIAS>
@@ -275,15 +294,8 @@ static __device__ __forceinline__ void tile_weights(float (*s)[4],
             }
             factor = 1;
         }
-        if (masked) {
-#pragma unroll
-            for (int i = 0; i < N / 4; i++) {
-                int c = key + (i / 2) * 8 + (lane & 3) * 2 + i % 2;
-
-                if (c < row->begin || c >= row->end)
-                    s[i / 2][half * 2 + i % 2] = -INFINITY;
-            }
-        }
+        if (masked)
+            tile_mask<N>(s, row, key, half, lane);
 #pragma unroll
         for (int i = 0; i < N / 4; i++)
             max = fmaxf(max, s[i / 2][half * 2 + i % 2]);

@@ -63,12 +63,14 @@ cudaError_t gqa_attend_back_fast_queries(const struct gqa_attend_back *args,
                                          cudaStream_t stream);
 
 /* Likewise, by products of warpgroups: where a.warpgroups, and without a bias;
- * queries of heads of 64 or 128. These, and queries of heads of 32 without a
- * bias, look at kv_ and cos_sin; the others write caches. */
+ * queries of heads of 64 or 128, and those of heads of 32. These look at kv_
+ * and cos_sin; the others write caches. */
 cudaError_t gqa_attend_back_sm90_keys(const struct gqa_attend_back *args,
                                       cudaStream_t stream);
 cudaError_t gqa_attend_back_sm90_queries(const struct gqa_attend_back *args,
                                          cudaStream_t stream);
+cudaError_t gqa_attend_back_narrow_queries(const struct gqa_attend_back *args,
+                                           cudaStream_t stream);
 
 /* attend.cu: all but workspace, of the batch and op. */
 enum gqa_status gqa_cuda_attend_args(struct gqa_device *device,

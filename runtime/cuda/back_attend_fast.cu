@@ -520,13 +520,9 @@ static __global__ void __launch_bounds__(128, D == 32 ? QUERIES_BLOCKS : 2)
         for (int half = 0; half < 2; half++) {
             const int row = warp_row + m * 16 + half * 8 + lane / 4;
 
-            if (row < a.n_new) {
-                if (!BIAS && args.cos_sin)
-                    row_turn_back<D>(d_q[m], args.cos_sin + (int64_t)row * D,
-                                     half, lane);
+            if (row < a.n_new)
                 row_store<D>((T *)args.d_q + q_at + row * a.q_width, d_q[m],
                              a.scale, half, lane);
-            }
         }
 }
 
@@ -622,8 +618,10 @@ cudaError_t gqa_attend_back_fast_queries(const struct gqa_attend_back *args,
 {
     typedef __nv_bfloat16 T;
 
-    if (args->a.warpgroups && !args->a.bias && args->a.head_dim > 32)
-        return gqa_attend_back_sm90_queries(args, stream);
+    if (args->a.warpgroups && !args->a.bias)
+        return args->a.head_dim == 32
+                   ? gqa_attend_back_narrow_queries(args, stream)
+                   : gqa_attend_back_sm90_queries(args, stream);
     switch (args->a.head_dim) {
     case 32:
         return launch_queries<T, 32, 2>(args, stream);

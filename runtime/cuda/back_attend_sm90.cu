@@ -12,12 +12,8 @@
  * of the next. While the scores of a tile become weights, the tensor cores make
  * do . v, or work for another warpgroup.
  */
-#include "runtime/cuda/attend_sm90.cuh"
-#include "runtime/cuda/back_attend.cuh"
-#include "runtime/cuda/back_attend_tile.cuh"
+#include "runtime/cuda/back_attend_sm90.cuh"
 #include "runtime/cuda/launch.cuh"
-
-typedef __nv_bfloat16 T;
 
 /* Of heads of D. Warpgroups that compute; a tile, and tiles in flight;
  * registers of a thread that copies, and of one that computes. */
@@ -72,18 +68,6 @@ template <int D> struct queries_room {
 };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-template <int N> static __device__ __forceinline__ void clear(float (*sum)[4])
-{
-#pragma unroll
-    for (int i = 0; i < N; i++)
-        sum[i][0] = sum[i][1] = sum[i][2] = sum[i][3] = 0;
-}
-
-/* A range of queries or keys. */
-struct range {
-    int begin, end;
-};
-
 /* The queries that see a key, if any does. */
 static __device__ __forceinline__ struct range seeing(const struct sight &s,
                                                       int key)
@@ -98,43 +82,11 @@ static __device__ __forceinline__ struct range seeing(const struct sight &s,
     return r;
 }
 
-/* The keys that a query sees, if any. */
-static __device__ __forceinline__ struct range seen_by(const struct sight &s,
-                                                       int query)
-{
-    const int at = s.start + query;
-    struct range r = {s.window && at >= s.window ? at - s.window + 1 : 0,
-                      s.n_keys};
-
-    if (s.causal && at + 1 < r.end)
-        r.end = at + 1;
-    if (query >= s.n_tokens)
-        r.end = 0;
-    return r;
-}
-
 /* What all see where the first and the last see that. */
 static __device__ __forceinline__ struct range common(struct range first,
                                                       struct range last)
 {
     return {max(first.begin, last.begin), min(first.end, last.end)};
-}
-
-/* Weights of a tile from `from` on become 0 where one of the thread's two rows
- * is not in its range. */
-template <int TILE>
-static __device__ __forceinline__ void silence(float (*p)[4],
-                                               const struct range *rows,
-                                               int from, int lane)
-{
-#pragma unroll
-    for (int i = 0; i < TILE / 2; i++) {
-        const struct range r = rows[i % 4 / 2];
-        const int at = from + i / 4 * 8 + (lane & 3) * 2 + i % 2;
-
-        if (at < r.begin || at >= r.end)
-            p[i / 4][i % 4] = 0;
-    }
 }
 
 /* Where q of a head of a sequence begins, and do. */

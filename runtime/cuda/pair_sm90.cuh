@@ -84,40 +84,16 @@ static __device__ __forceinline__ void barrier_arrive_at(uint64_t *barrier,
                  : "memory");
 }
 
-/* Arrive, and let the phase last until n_bytes have come, too. */
-static __device__ __forceinline__ void barrier_expect(uint64_t *barrier,
-                                                      uint32_t n_bytes)
-{
-    asm volatile(
-        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;\n" ::"r"(
-            shared_address(barrier)),
-        "r"(n_bytes)
-        : "memory");
-}
-
-/* Begin to copy a box of a matrix; the barrier counts its bytes. */
-static __device__ __forceinline__ void box_load(uint32_t to,
-                                                const CUtensorMap *map,
-                                                int column, int row,
-                                                uint64_t *barrier)
-{
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.tile."
-        "mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];\n" ::"r"(to),
-        "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier))
-        : "memory");
-}
-
 /* To the same place of both blocks, each of whose barriers counts them. */
 static __device__ __forceinline__ void box_load_for_both(uint32_t to,
                                                          const CUtensorMap *map,
                                                          int column, int row,
-                                                         uint64_t *barrier)
+                                                         uint32_t barrier)
 {
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile."
                  "mbarrier::complete_tx::bytes.multicast::cluster "
                  "[%0], [%1, {%2, %3}], [%4], %5;\n" ::"r"(to),
-                 "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier)),
+                 "l"(map), "r"(column), "r"(row), "r"(barrier),
                  "h"((uint16_t)((1 << PAIR) - 1))
                  : "memory");
 }
@@ -241,7 +217,7 @@ static __device__ __forceinline__ void copy(const struct place *p,
             const uint32_t to = tiles + stage * STAGE_BYTES;
             const uint32_t to_weights =
                 to + X_BYTES + p->rank * (WEIGHT_BYTES / PAIR);
-            uint64_t *full = &barriers->full[stage];
+            const uint32_t full = shared_address(&barriers->full[stage]);
 
             barrier_wait(&barriers->empty[stage], step / STAGES & 1 ^ 1);
             barrier_expect(full, STAGE_BYTES);

@@ -11,6 +11,7 @@
 #ifndef GQA_RUNTIME_CUDA_WARPGROUP_CUH
 #define GQA_RUNTIME_CUDA_WARPGROUP_CUH
 
+#include <cuda.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <stdint.h>
@@ -27,20 +28,70 @@ template <int D> struct part {
     };
 };
 
-static __device__ __forceinline__ void barrier_init(uint64_t *barrier,
+/* Barriers are told by address in shared memory, or likewise by pointer. */
+static __device__ __forceinline__ void barrier_init(uint32_t barrier,
                                                     int n_arrivals)
 {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;\n" ::"r"(
-                     shared_address(barrier)),
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;\n" ::"r"(barrier),
                  "r"(n_arrivals)
                  : "memory");
 }
 
+static __device__ __forceinline__ void barrier_arrive(uint32_t barrier)
+{
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];\n" ::"r"(barrier)
+                 : "memory");
+}
+
+/* Arrive, and let the phase last until n_bytes have come, too. */
+static __device__ __forceinline__ void barrier_expect(uint32_t barrier,
+                                                      uint32_t n_bytes)
+{
+    asm volatile(
+        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;\n" ::"r"(
+            barrier),
+        "r"(n_bytes)
+        : "memory");
+}
+
+/* Begin to copy a box of a matrix; the barrier counts its bytes. */
+static __device__ __forceinline__ void box_load(uint32_t to,
+                                                const CUtensorMap *map,
+                                                int column, int row,
+                                                uint32_t barrier)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.tile."
+        "mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];\n" ::"r"(to),
+        "l"(map), "r"(column), "r"(row), "r"(barrier)
+        : "memory");
+}
+
+/* Until the phase of that parity has ended; that before the first has. */
+static __device__ __forceinline__ void barrier_wait(uint32_t barrier,
+                                                    int parity)
+{
+    asm volatile("{\n"
+                 ".reg .pred done;\n"
+                 "again:\n"
+                 "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+                 "@done bra ended;\n"
+                 "bra again;\n"
+                 "ended:\n"
+                 "}\n" ::"r"(barrier),
+                 "r"(parity)
+                 : "memory");
+}
+
+static __device__ __forceinline__ void barrier_init(uint64_t *barrier,
+                                                    int n_arrivals)
+{
+    barrier_init(shared_address(barrier), n_arrivals);
+}
+
 static __device__ __forceinline__ void barrier_arrive(uint64_t *barrier)
 {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];\n" ::"r"(
-                     shared_address(barrier))
-                 : "memory");
+    barrier_arrive(shared_address(barrier));
 }
 
 /* Once all copies that this thread has begun are done. */
@@ -51,20 +102,10 @@ static __device__ __forceinline__ void barrier_arrive_copied(uint64_t *barrier)
                  : "memory");
 }
 
-/* Until the phase of that parity has ended; that before the first has. */
 static __device__ __forceinline__ void barrier_wait(uint64_t *barrier,
                                                     int parity)
 {
-    asm volatile("{\n"
-                 ".reg .pred done;\n"
-                 "again:\n"
-                 "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-                 "@done bra ended;\n"
-                 "bra again;\n"
-                 "ended:\n"
-                 "}\n" ::"r"(shared_address(barrier)),
-                 "r"(parity)
-                 : "memory");
+    barrier_wait(shared_address(barrier), parity);
 }
 
 /* What this thread has written to shared memory, products may read once it
@@ -198,8 +239,9 @@ static __device__ __forceinline__ void operand_load(uint32_t tile,
 template <typename T> struct product;
 
 /*
- *   scores   s [64, N] = or += A B^T; a [64, 16], b [N, 16]
+ *   scores   s [64, N] = or += A B^T; a [64, 16], or in registers, b [N, 16]
  *   values   o [64, D] += P V; p [64, 16] in registers, v [16, D]
+ *   values_and_sum   likewise with D = 32 and 8 columns of v's next part
  *
  * dtype: as instructions name T.
  */
@@ -244,6 +286,47 @@ template <typename T> struct product;
                     : GQA_ROWS_8(s, 0), GQA_ROWS_8(s, 8), GQA_ROWS_8(s, 16),  \
                       GQA_ROWS_8(s, 24)                                       \
                     : "l"(a), "l"(b), "r"(adds));                             \
+        }                                                                     \
+        template <int N>                                                      \
+        static __device__ __forceinline__ void scores(float (*s)[4],          \
+                                                      const uint32_t a[4],    \
+                                                      uint64_t b, int adds)   \
+        {                                                                     \
+            if constexpr (N == 32)                                            \
+                asm volatile(                                                 \
+                    "{\n"                                                     \
+                    ".reg .pred adds;\n"                                      \
+                    "setp.ne.b32 adds, %21, 0;\n"                             \
+                    "wgmma.mma_async.sync.aligned.m64n32k16.f32." dtype       \
+                    "." dtype " " GQA_REGISTERS_16                            \
+                    "{%16, %17, %18, %19}, %20, adds, 1, 1, 0;\n"             \
+                    "}\n"                                                     \
+                    : GQA_ROWS_4(s, 0)                                        \
+                    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b),     \
+                      "r"(adds));                                             \
+            else                                                              \
+                asm volatile(                                                 \
+                    "{\n"                                                     \
+                    ".reg .pred adds;\n"                                      \
+                    "setp.ne.b32 adds, %37, 0;\n"                             \
+                    "wgmma.mma_async.sync.aligned.m64n64k16.f32." dtype       \
+                    "." dtype " " GQA_REGISTERS_32                            \
+                    "{%32, %33, %34, %35}, %36, adds, 1, 1, 0;\n"             \
+                    "}\n"                                                     \
+                    : GQA_ROWS_8(s, 0)                                        \
+                    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b),     \
+                      "r"(adds));                                             \
+        }                                                                     \
+        static __device__ __forceinline__ void values_and_sum(                \
+            float (*o)[4], const uint32_t p[4], uint64_t v)                   \
+        {                                                                     \
+            asm volatile(                                                     \
+                "wgmma.mma_async.sync.aligned.m64n40k16.f32." dtype "." dtype \
+                " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, "             \
+                "%11, %12, %13, %14, %15, %16, %17, %18, %19}, "              \
+                "{%20, %21, %22, %23}, %24, 1, 1, 1, 1;\n"                    \
+                : GQA_ROWS_4(o, 0), GQA_ROW(o, 4)                             \
+                : "r"(p[0]), "r"(p[1]), "r"(p[2]), "r"(p[3]), "l"(v));        \
         }                                                                     \
         template <int D>                                                      \
         static __device__ __forceinline__ void values(float (*o)[4],          \

@@ -10,6 +10,10 @@ try() {
 codegen=$DATA/families/codegen
 try --kv-budget 50% "$codegen" out.gqa
 gqa-verify -q --no-run --against "$codegen" out.gqa && echo verified
+# The same is learnt as with numbers that are given.
+gqa-inspect --recipe out.gqa | grep sha256 >chosen
+try -g 4 "$codegen" out.gqa
+gqa-inspect --recipe out.gqa | grep sha256 | cmp - chosen
 try --kv-budget 80% "$codegen" out.gqa
 try --kv-budget 50% --uniform "$codegen" out.gqa
 try --max-kl 1 "$codegen" out.gqa

@@ -39,6 +39,9 @@ try t5-tokens 's/"dense_act_fn": .*,/"dense_act_fn": null,/'
 try codegen 's/"attn_pdrop": .*,/"attn_pdrop": null,/'
 # Null where nothing was moved into a generation_config.json.
 try bart 's/"forced_eos_token_id": 2/"forced_eos_token_id": null/'
+# Tokens that transformers 5 generates with where a file says them.
+try bart '/"decoder_start_token_id"/d'
+try bart 's/XX//' '/"decoder_start_token_id"/d'
 # What transformers 5 calls the encoder's layers.
 try bart 's/"num_hidden_layers": 1/"num_hidden_layers": 2/'
 # What versions read differently, in place of what they do not.
@@ -46,6 +49,10 @@ try gemma 's/"gelu_pytorch_tanh"/"gelu"/'
 try gemma 's/"gelu"/"gelu_pytorch_tanh"/' 's/"gelu_pytorch_tanh"/"gelu"/'
 try openai_gpt 's/"gelu"/"gelu_new"/'
 try cohere '/"rope_theta"/d'
+# What heads of tasks are made of.
+try t5-classes 's/"0": "[^"]*",//'
+try whisper-encoder 's/"classifier_proj_size": 5/"classifier_proj_size": 6/'
+try trocr 's/"cross_attention_hidden_size": 12/"cross_attention_hidden_size": 13/'
 
 # What a model says by itself.
 alone() {

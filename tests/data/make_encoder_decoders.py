@@ -27,6 +27,7 @@ LENGTHS_OF = {"longt5-global": [14, 7, 3], "longt5-encoder": [14, 7, 3]}
 
 
 def value_of(name, key, shape):
+    key = key.replace("LayerNorm", "layer_norm")
     if key == "final_logits_bias":
         return made.value_of(name, "lm_head.bias", shape)
     if len(shape) > 2 or not key.endswith(("weight", "bias")):  # of pictures and sound

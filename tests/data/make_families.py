@@ -298,6 +298,9 @@ MODELS = {
     "qwen3": lambda n: qwen3(n, repeat=2),
     "qwen3-grouped": lambda n: qwen3(n, kv=2, use_sliding_window=True, sliding_window=3, max_window_layers=1),
     "cohere": lambda n: cohere(n, repeat=2),
+    "roberta-decoder": lambda n: save(n, tr.RobertaForCausalLM, tr.RobertaConfig(
+        vocab_size=VOCAB, hidden_size=16, intermediate_size=19, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=24, is_decoder=True, tie_word_embeddings=False, bos_token_id=1, eos_token_id=2)),
     "opt": lambda n: opt(n, repeat=2),
     "opt-plain": lambda n: opt(n, repeat=2, layer_norm_elementwise_affine=False),
     "opt-unnormed": lambda n: opt(n, _remove_final_layer_norm=True),
@@ -607,6 +610,8 @@ def blocks_of(model):
     base = model.base_model if model.base_model is not model else model.model  # Gemma 3's prefix is another
     if hasattr(base, "decoder"):
         base = base.decoder
+    if base.config.model_type == "roberta":
+        return base.encoder.layer
     return base.h if hasattr(base, "h") else base.layers
 
 

@@ -209,6 +209,10 @@ MODELS = {
     "donut": (donut, run_decoder), "speech-bart": (speech, run_decoder), "xglm-cross": (xglm, run_decoder),
     "marian-decoder": (lambda n: text.write(n, tr.MarianForCausalLM(decoder_config(
         "Marian", pad_token_id=0, decoder_start_token_id=3)), repeat=2), run_decoder),
+    "bert-decoder": (lambda n: text.write(n, tr.BertLMHeadModel(tr.BertConfig(
+        vocab_size=VOCAB, hidden_size=16, intermediate_size=19, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=24, is_decoder=True, add_cross_attention=True, bos_token_id=1, eos_token_id=2))),
+        run_decoder),
     "bigbird_pegasus-decoder": (lambda n: text.write(n, tr.BigBirdPegasusForCausalLM(decoder_config(
         "BigBirdPegasus", pad_token_id=0, decoder_start_token_id=3, use_bias=True)), repeat=2), run_decoder),
 }
@@ -234,11 +238,13 @@ def load(folder):
             elif hasattr(module, "make_weights"):
                 module.make_weights(*module.weights.shape)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        assert tensor.dtype in (torch.float64, torch.bool), (name, tensor.dtype)
+        assert tensor.dtype in (torch.float64, torch.bool, torch.int64), (name, tensor.dtype)
     return model
 
 
 def blocks_of(model):
+    if hasattr(model, "bert"):
+        return model.bert.encoder.layer
     base = model.model if hasattr(model, "model") else model.base_model
     base = getattr(base, "decoder", base)
     return base.h if hasattr(base, "h") else base.layers

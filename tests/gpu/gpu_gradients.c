@@ -395,8 +395,8 @@ static void check_activate(const struct activate_case *c)
 static void check_activation_ends(enum gqa_activation which)
 {
     static const double ends[] = {-30000, -100, -12, -0.0, 100, 30000};
-    const struct activate_case c = {which, false, false,
-                                    sizeof ends / sizeof *ends};
+    const struct activate_case c = {.which = which,
+                                    .n = sizeof ends / sizeof *ends};
     struct trial t = {.n = 0};
 
     memcpy(trial_host(&t, trial_input(&t, c.n, gpu.real)), ends, sizeof ends);
@@ -776,7 +776,7 @@ static void check_adafactor(const struct step_case *c)
 static void check_steps(void)
 {
     static const uint64_t shapes[][2] = {
-        {1, 1}, {1, 1003}, {3, 4}, {70, 65}, {257, 40}, {600, 1001},
+        {1, 5}, {1, 1003}, {3, 4}, {70, 65}, {257, 40}, {600, 1001},
     };
 
     check_norm2(1);
@@ -826,7 +826,7 @@ static void tests(void)
                                                    flags & 1, flags & 2});
     for (int which = GQA_ACTIVATION_RELU; which <= GQA_ACTIVATION_GELU_BLOOM;
          which++) {
-        struct activate_case c = {(enum gqa_activation)which, false, false, 33};
+        struct activate_case c = {.which = (enum gqa_activation)which, .n = 33};
 
         check_activate(&c);
         c.in_place = true;

@@ -283,6 +283,19 @@ static void check_long(uint64_t head_dim, bool biased, uint64_t window)
                          .window = window});
 }
 
+/* More blocks of rows than a device has room for at once. */
+static void check_many(uint64_t head_dim)
+{
+    check((struct shape){.n_heads = 33,
+                         .n_kv_heads = 11,
+                         .head_dim = head_dim,
+                         .capacity = 300,
+                         .n_new = 300,
+                         .n_sequences = 3,
+                         .n_tokens = {300, 290, 1},
+                         .causal = true});
+}
+
 /* Keys that stand for several positions, and then tokens' own. */
 static void check_summaries(uint64_t head_dim, uint64_t per_key,
                             double soft_cap)
@@ -358,6 +371,7 @@ static void tests(void)
         check_long(dim, false, 0);
         check_long(dim, true, 0);
         check_long(dim, false, 200);
+        check_many(dim);
     }
     if (!gpu.small)
         check_long(24, true, 100);

@@ -135,13 +135,13 @@ static void tests(void)
         /* Not turned, as where positions are added. */
         {350, 64, 4, 1, 32, 0, .taken = true},
         /* Few rows, others in them, other pairs, odd widths. */
-        {340, 64, 4, 1, 32, 16},
+        {340, 64, 4, 1, 32, 16, .taken = false},
         {350, 64, 4, 1, 32, 16, .more = 32},
-        {350, 64, 4, 1, 32, 8},
+        {350, 64, 4, 1, 32, 8, .taken = false},
         {350, 64, 4, 1, 32, 16, .interleaved = true},
-        {350, 64, 4, 1, 48, 24},
-        {350, 60, 4, 1, 32, 16},
-        {350, 64, 1, 1, 32, 16},
+        {350, 64, 4, 1, 48, 24, .taken = false},
+        {350, 60, 4, 1, 32, 16, .taken = false},
+        {350, 64, 1, 1, 32, 16, .taken = false},
     };
     static const struct shape large[] = {
         /* More tiles than processors. */
