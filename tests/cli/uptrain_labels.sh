@@ -2,7 +2,7 @@
 # the last token. Where all sequences are one, what a step says of it is what a
 # measure of the start says: the logarithm of the perplexity.
 gqa-convert -q --groups 1 "$DATA/runtime/llama" model.gqa
-for i in {1..40}; do echo "5 9 2 7 11 3"; done >tokens
+for _ in {1..40}; do echo "5 9 2 7 11 3"; done >tokens
 for loss in ce kl:0.5,ce:0.5; do
     gqa-uptrain -q -f --steps 1 --batch 2 --rate 1e-3 --eval-sequences 2 --dtype f64 --backend cpu \
         --loss "$loss" --tokens tokens --log log --write-start \
