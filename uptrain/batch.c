@@ -15,6 +15,15 @@ uint64_t gqa_sequence_counted(const struct gqa_sequence *s)
     return n;
 }
 
+uint64_t gqa_sequence_followed(const struct gqa_sequence *s)
+{
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < s->n_decoder; i++)
+        n += s->next[i] >= 0;
+    return n;
+}
+
 enum gqa_status gqa_train_batch_create(struct gqa_train_batch *out,
                                        uint64_t room, uint64_t length)
 {

@@ -15,6 +15,8 @@ struct gqa_train_batch {
 
 /* Positions of a sequence that count. */
 uint64_t gqa_sequence_counted(const struct gqa_sequence *sequence);
+/* Those of them of which the sequence says what follows. */
+uint64_t gqa_sequence_followed(const struct gqa_sequence *sequence);
 
 /* End it with gqa_train_batch_clear(), also after an error. Errors
  * GQA_ERR_NOMEM. */

@@ -4,12 +4,41 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/bounds.h"
+
 static const double rates[] = {1e-6, 3e-6, 1e-5, 3e-5, 1e-4,
                                3e-4, 1e-3, 3e-3, 1e-2, 3e-2};
 enum { N_RATES = sizeof rates / sizeof *rates, FIRST = 6 };
 
 /* Of the best's gain, what is nearly as good. */
 #define NEARLY 0.8
+
+enum {
+    SHARE = 20,       /* of the run's steps one in so many, */
+    LEAST_STEPS = 20, /* or as many, where there are: a rate is tried for; */
+    LEAST_TIMED = 5,  /* where time is short no fewer than these, */
+    TIMED_RATES = 3,  /* of so many rates: the first, a higher, a lower one */
+};
+
+const double gqa_rate_untried = 1e-3;
+
+double gqa_rates_steps_s(const struct gqa_rate_times *times)
+{
+    return times->left_s / TIMED_RATES - times->measure_s;
+}
+
+uint64_t gqa_rates_steps(uint64_t n_steps, const struct gqa_rate_times *times)
+{
+    const uint64_t wanted =
+        gqa_min_u64(gqa_max_u64(n_steps / SHARE, LEAST_STEPS), n_steps);
+    const double steps_s = gqa_rates_steps_s(times);
+
+    if (steps_s >= (double)wanted * times->step_s)
+        return wanted;
+    return steps_s >= LEAST_TIMED * times->step_s
+               ? (uint64_t)(steps_s / times->step_s)
+               : 0;
+}
 
 static bool is_nearly(const struct gqa_rate_search *s, double value,
                       double best)

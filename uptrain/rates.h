@@ -6,7 +6,24 @@
 #ifndef GQA_UPTRAIN_RATES_H
 #define GQA_UPTRAIN_RATES_H
 
+#include <stdint.h>
+
 #include "common/status.h"
+
+/* What a run takes as far as that is known, and its time. */
+struct gqa_rate_times {
+    double step_s, measure_s; /* of a step, and behind the steps of a rate */
+    double left_s; /* for all rates; INFINITY: as long as they take */
+};
+
+/* How long the steps of one rate may take, so that three rates are tried. */
+double gqa_rates_steps_s(const struct gqa_rate_times *times);
+
+/* How many of a run's steps each rate is tried for; 0: there is no time to
+ * learn anything, so that gqa_rate_untried is as good as any. */
+uint64_t gqa_rates_steps(uint64_t n_steps, const struct gqa_rate_times *times);
+
+extern const double gqa_rate_untried;
 
 struct gqa_rate_search {
     void *ctx;

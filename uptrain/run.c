@@ -17,6 +17,10 @@ static const double slack = 1.25;
 /* The part of the time that is left which rates are tried in. */
 static const double probing = 0.25;
 
+/* Measures until a deadline, at least; but what lies between two is at least so
+ * many times what one takes. */
+enum { TIMED_MEASURES = 10, MEASURES_APART = 8 };
+
 /* What a run is in the middle of. */
 struct going {
     struct gqa_training_run *run;
@@ -25,6 +29,8 @@ struct going {
     double start_s, before_s; /* of this process; what was spent before it */
     /* What a step takes, and a measure, which the last is followed by. */
     double step_s, measure_s;
+    double measured_s; /* of gqa_clock_s(): when the last was over */
+    double apart_s;    /* as long after that the next is due; with a deadline */
     /* Where the steps of this process began. */
     double steps_s;
     uint64_t first_step, first_tokens;
@@ -92,7 +98,8 @@ static enum gqa_status run_measure(struct going *g)
         st = gqa_trainer_get(run->trainer, run->best);
     if (st != GQA_OK)
         return st;
-    g->measure_s = gqa_clock_s() - start;
+    g->measured_s = gqa_clock_s();
+    g->measure_s = g->measured_s - start;
     gqa_info("step %" PRIu64 ": mean KL %.4g, same most likely token %.1f %%",
              h->n_steps, result.kl_mean, 100 * result.top1);
     return gqa_run_log_measure(run->log, &h->evaluations[h->n_evaluations - 1]);
@@ -203,6 +210,17 @@ static bool is_over(const struct going *g)
             gqa_ranks_decide(g->run->ranks, is_late(g)));
 }
 
+/* Fewer steps may fit into the time than lie between two measures. */
+static bool is_measure_due(const struct going *g)
+{
+    const struct gqa_training_run *run = g->run;
+
+    return run->history.n_steps % run->limits.eval_every == 0 || is_over(g) ||
+           (run->limits.deadline_s > 0 &&
+            gqa_ranks_decide(run->ranks,
+                             gqa_clock_s() - g->measured_s >= g->apart_s));
+}
+
 /* What is due behind a step: the state, a measure. */
 static enum gqa_status after_step(struct going *g)
 {
@@ -210,8 +228,7 @@ static enum gqa_status after_step(struct going *g)
     const struct gqa_history *h = &run->history;
     enum gqa_status st = GQA_OK;
 
-    if (!gqa_history_is_measured(h) &&
-        (h->n_steps % run->limits.eval_every == 0 || is_over(g)))
+    if (!gqa_history_is_measured(h) && is_measure_due(g))
         st = measure(g);
     if (st == GQA_OK && h->n_steps % run->limits.save_every == 0)
         st = save_on_the_way(g);
@@ -308,6 +325,10 @@ static enum gqa_status go(struct going *g)
     g->steps_s = gqa_clock_s();
     g->first_step = run->history.n_steps;
     g->first_tokens = run->history.n_tokens;
+    g->measured_s = g->steps_s;
+    g->apart_s = fmax((run->limits.deadline_s - g->before_s - g->steps_s) /
+                          TIMED_MEASURES,
+                      MEASURES_APART * g->measure_s);
     st = after_step(g);
     while (st == GQA_OK && !is_over(g)) {
         st = step(g);

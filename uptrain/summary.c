@@ -16,6 +16,7 @@ static void print_plan(FILE *out, const struct gqa_uptraining *u)
     const struct gqa_estimate *e = &u->estimate;
     char weights[GQA_UNITS_MAX], training[GQA_UNITS_MAX], logits[GQA_UNITS_MAX];
     char run[GQA_UNITS_MAX], fast[GQA_UNITS_MAX], there[GQA_UNITS_MAX];
+    char pace[GQA_PACE_MAX];
 
     fprintf(out, "%-11s %s\n", "original", o->teacher);
     if (o->student)
@@ -44,6 +45,9 @@ static void print_plan(FILE *out, const struct gqa_uptraining *u)
             gqa_units_bytes(run, e->sequences + e->losses + e->copies));
     fprintf(out, "%-11s %s, %s free\n", "device", u->device.info.name,
             gqa_units_bytes(there, u->device.info.free_bytes));
+    if (o->dry_run && u->pace.step_s > 0)
+        fprintf(out, "%-11s %s, as an estimate\n", "pace",
+                gqa_pace_say(pace, &u->pace, o->n_steps));
 }
 
 static void print_perplexity(FILE *out, const struct gqa_evaluation *start,
@@ -147,6 +151,12 @@ enum gqa_status gqa_uptrain_summary_json(char **out,
     char first[PATH_MAX];
     enum gqa_status st;
 
+    if (u->pace.step_s > 0) {
+        json_object_set_new(root, "estimated_tokens_per_s",
+                            json_real(u->pace.tokens_per_s));
+        json_object_set_new(root, "estimated_seconds",
+                            json_real(u->pace.step_s * (double)o->n_steps));
+    }
     if (!o->dry_run) {
         json_t *history = gqa_history_describe(&u->run.history);
 

@@ -193,12 +193,14 @@ static enum gqa_status take_batch(struct gqa_trainer *t,
 static enum gqa_status accumulate(struct gqa_trainer *t)
 {
     const struct gqa_loss_rows rows = {t->batch.labels, t->batch.weights};
+    struct gqa_loss_mix mix = t->options.loss;
     enum gqa_status st = gqa_trainer_run(t, t->student_tape);
 
+    mix.cross_entropy *= t->counted_by_followed;
     t->is_ahead = false;
     if (st == GQA_OK)
-        st = gqa_loss_back(t->loss, &t->options.loss, t->teacher_tape,
-                           t->student_tape, &rows, t->sums);
+        st = gqa_loss_back(t->loss, &mix, t->teacher_tape, t->student_tape,
+                           &rows, t->sums);
     return st == GQA_OK ? gqa_tape_back(t->student_tape) : st;
 }
 
@@ -216,7 +218,7 @@ static enum gqa_status clean(struct gqa_trainer *t)
 /* Of a step's sequences this rank's, and what each position counts. */
 struct part {
     const struct gqa_sequence *const *sequences;
-    uint64_t n, n_counted, n_tokens;
+    uint64_t n, n_counted, n_followed, n_tokens;
     double weight;
 };
 
@@ -228,6 +230,7 @@ static struct part part_of(const struct gqa_trainer *t,
 
     for (uint64_t s = 0; s < t->options.n_sequences; s++) {
         p.n_counted += gqa_sequence_counted(sequences[s]);
+        p.n_followed += gqa_sequence_followed(sequences[s]);
         p.n_tokens += sequences[s]->n_encoder + sequences[s]->n_decoder;
     }
     p.n = gqa_ranks_part(t->options.ranks, t->options.n_sequences, &first);
@@ -309,8 +312,11 @@ enum gqa_status gqa_trainer_begin(struct gqa_trainer *t,
     const struct part part = part_of(t, sequences);
     /* What was run ahead was of the step that follows, or is of no use. */
     const bool is_ahead = t->is_ahead && number == t->number + 1;
-    enum gqa_status st = run_part(t, &part, is_ahead);
+    enum gqa_status st;
 
+    t->counted_by_followed =
+        (double)part.n_counted / (double)gqa_max_u64(part.n_followed, 1);
+    st = run_part(t, &part, is_ahead);
     t->number = number;
     t->result = (struct gqa_step_result){.n_counted = part.n_counted,
                                          .n_tokens = part.n_tokens};
@@ -344,7 +350,7 @@ enum gqa_status gqa_trainer_end(struct gqa_trainer *t,
         return st;
     out->kl = sums[0];
     out->reverse_kl = sums[1];
-    out->cross_entropy = sums[2];
+    out->cross_entropy = sums[2] * t->counted_by_followed;
     out->loss = sums[3];
     out->norm = sqrt(sums[NORM]);
     if (!isfinite(out->loss) || !isfinite(out->norm))

@@ -32,6 +32,9 @@ struct gqa_trainer {
     struct gqa_train_batch batch;
     struct gqa_step_result result; /* of the step that has begun */
     uint64_t number;               /* its */
+    /* Positions that count, by those of them that something follows: weights
+     * are for a mean over the former, cross-entropy is one over the latter. */
+    double counted_by_followed;
     bool is_ahead; /* the batch is the next step's, and the teacher has run */
     bool is_clean; /* gradients are 0 */
 };

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -116,6 +117,50 @@ static enum gqa_status check_told_apart(const struct gqa_uptraining *u)
     if (st == GQA_OK && log && page && strcmp(log, page) == 0)
         st = gqa_fail(GQA_ERR_USAGE, "--log and --html are one file, %s", log);
     return st;
+}
+
+/* A state among what is read would be taken for a part of it, and one in place
+ * of what is to be written keeps that from being written. */
+static enum gqa_status check_state_apart(const struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    const struct {
+        const char *name, *path;
+    } written[] = {{"OUTPUT", o->output},
+                   {"--log", o->log_path},
+                   {"--html", o->html_path}};
+    const struct {
+        const char *path;
+        const struct gqa_checkpoint *checkpoint;
+    } read[] = {{o->teacher, u->pair.teacher.checkpoint},
+                {o->student, u->pair.student.checkpoint}};
+    enum gqa_status st = GQA_OK;
+    bool same;
+
+    if (!o->checkpoint)
+        return GQA_OK;
+    for (size_t i = 0; i < 3; i++) {
+        if (!written[i].path)
+            continue;
+        st = gqa_output_is_place(&same, o->checkpoint, written[i].path);
+        if (st != GQA_OK || same)
+            return st != GQA_OK
+                       ? st
+                       : gqa_fail(GQA_ERR_USAGE,
+                                  "option --checkpoint: %s is %s; give another "
+                                  "folder",
+                                  o->checkpoint, written[i].name);
+    }
+    for (size_t i = 0; i < 2 && st == GQA_OK; i++)
+        if (read[i].path)
+            st = gqa_output_check_apart(o->checkpoint, false,
+                                        read[i].checkpoint, o->family_path);
+    return st == GQA_ERR_USAGE
+               ? gqa_fail(st,
+                          "option --checkpoint: %s holds what is read; give "
+                          "another folder",
+                          o->checkpoint)
+               : st;
 }
 
 /* Whose other files come along: the student's, or those of what it was made
@@ -294,6 +339,8 @@ static enum gqa_status look(struct gqa_uptraining *u)
         st = check_model(u);
     if (st == GQA_OK)
         st = check_told_apart(u);
+    if (st == GQA_OK)
+        st = check_state_apart(u);
     if (st == GQA_OK && o->html_path)
         st = gqa_atomic_try_file(o->html_path, o->force);
     return st == GQA_OK ? plan(u) : st;
@@ -635,10 +682,9 @@ static enum gqa_status tell_of_state(const struct gqa_uptraining *u,
                       "writes it, another OUTPUT too",
                       message, u->saved.folder);
     else
-        st = gqa_fail(st,
-                      "%s; what was trained is lost (--checkpoint would have "
-                      "kept it)",
-                      message);
+        st = gqa_fail(st, "%s; what was trained is lost%s", message,
+                      u->run.saved ? ", since no state of its end could be kept"
+                                   : " (--checkpoint would have kept it)");
     free(message);
     return st;
 }
@@ -699,12 +745,40 @@ static enum gqa_status close_log(struct gqa_uptraining *u, enum gqa_status st)
     return st;
 }
 
+/* What is known of a run before it begins, where anybody reads it. */
+static enum gqa_status tell_of_pace(struct gqa_uptraining *u)
+{
+    const struct gqa_uptrain_options *o = u->options;
+    const bool is_seen =
+        isatty(STDERR_FILENO) && o->common.log_level == GQA_LOG_WARN;
+    char text[GQA_PACE_MAX];
+    enum gqa_status st;
+
+    if (o->n_steps == 0 || !gqa_ranks_is_first(u->ranks) ||
+        !(o->dry_run || o->common.json || is_seen ||
+          o->common.log_level >= GQA_LOG_INFO))
+        return GQA_OK;
+    st = gqa_pace_estimate(&u->pace, o, &u->settings, &u->pair, u->trained,
+                           &u->device);
+    if (st != GQA_OK || o->dry_run)
+        return st;
+    gqa_pace_say(text, &u->pace, o->n_steps);
+    if (is_seen)
+        fprintf(stderr, "will train, as an estimate, %s\n", text);
+    else
+        gqa_info("will train, as an estimate, %s", text);
+    return GQA_OK;
+}
+
 static enum gqa_status go(struct gqa_uptraining *u)
 {
     const struct gqa_uptrain_options *o = u->options;
-    /* What all would say the first one says. */
-    enum gqa_status st = gqa_ranks_agree(u->ranks, prepare(u));
+    enum gqa_status st = prepare(u);
 
+    if (st == GQA_OK)
+        st = tell_of_pace(u);
+    /* What all would say the first one says. */
+    st = gqa_ranks_agree(u->ranks, st);
     if (st != GQA_OK)
         return st;
     if (o->dry_run)

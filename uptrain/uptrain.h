@@ -4,6 +4,7 @@
 
 #include "uptrain/estimate.h"
 #include "uptrain/options.h"
+#include "uptrain/pace.h"
 #include "uptrain/run.h"
 #include "uptrain/settings.h"
 
@@ -18,6 +19,7 @@ struct gqa_uptraining {
     bool *trained;    /* [n_params of the student] */
     bool was_planned; /* once, and what there was to say has been said */
     struct gqa_estimate estimate;
+    struct gqa_pace pace; /* step_s 0: nobody asked, or there are no steps */
     struct gqa_trainer *trainer; /* NULL: nothing was trained as a whole */
     struct gqa_data *data;
     struct gqa_layerwise layerwise; /* the first stage, where there is one */

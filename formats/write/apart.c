@@ -1,6 +1,7 @@
 #include "formats/write/apart.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -84,5 +85,50 @@ enum gqa_status gqa_output_check_apart(const char *path, bool to_stdout,
     if (st == GQA_OK && same)
         return gqa_fail(GQA_ERR_USAGE,
                         "%s: the output is the input; give another name", path);
+    return st;
+}
+
+/* --- Places --------------------------------------------------------------- */
+
+/* *place, owned: without links, and without a slash behind it; NULL: not even
+ * its folder is there. */
+static enum gqa_status place_of(char **place, const char *path)
+{
+    char *copy = strdup(path), *folder = NULL, *slash = NULL;
+    enum gqa_status st = GQA_OK;
+
+    *place = NULL;
+    if (!copy)
+        return gqa_fail_nomem();
+    for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
+        copy[n - 1] = '\0';
+    *place = realpath(copy, NULL);
+    if (!*place) {
+        slash = strrchr(copy, '/');
+        if (slash)
+            *slash = '\0';
+        folder = realpath(!slash ? "." : slash == copy ? "/" : copy, NULL);
+    }
+    if (folder &&
+        asprintf(place, "%s/%s", folder, slash ? slash + 1 : copy) < 0) {
+        *place = NULL;
+        st = gqa_fail_nomem();
+    }
+    free(folder);
+    free(copy);
+    return st;
+}
+
+enum gqa_status gqa_output_is_place(bool *same, const char *a, const char *b)
+{
+    char *places[2] = {NULL, NULL};
+    enum gqa_status st = place_of(&places[0], a);
+
+    if (st == GQA_OK)
+        st = place_of(&places[1], b);
+    *same = st == GQA_OK && places[0] && places[1] &&
+            strcmp(places[0], places[1]) == 0;
+    free(places[0]);
+    free(places[1]);
     return st;
 }

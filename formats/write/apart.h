@@ -20,4 +20,9 @@ enum gqa_status gqa_output_check_apart(const char *path, bool to_stdout,
                                        const struct gqa_checkpoint *source,
                                        const char *other);
 
+/* Whether two names are of one place, where nothing need be yet. Errors
+ * GQA_ERR_NOMEM. */
+GQA_MUST_USE
+enum gqa_status gqa_output_is_place(bool *same, const char *a, const char *b);
+
 #endif

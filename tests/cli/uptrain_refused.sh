@@ -57,6 +57,20 @@ gqa-verify -q --no-run model.gqa
 echo "exit $?"
 cat notes
 rm -r original notes
+# Nor does the state take the place of either
+cp -r "$DATA/runtime/llama" original
+gqa-convert -q --groups 1 original grouped/
+mkdir apart
+ln -s apart linked
+for folder in placed placed/ ./apart/../placed original grouped grouped/. linked/new; do
+    output=placed/
+    [[ $folder == linked/new ]] && output=apart/new/
+    try --teacher original --checkpoint "$folder" grouped "$output"
+done
+try --teacher original --checkpoint told --log told grouped placed/
+try --teacher original --checkpoint told --html ./told --groups 1 placed/
+diff -r original "$DATA/runtime/llama"
+rm -r original grouped apart linked
 # Near enough from the beginning
 {
     try --teacher "$sample" --until-kl 1000 model.gqa out.gqa

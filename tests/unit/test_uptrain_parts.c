@@ -88,6 +88,31 @@ static double found(struct landscape *l)
     return found_below(l, 1);
 }
 
+static uint64_t steps_in(uint64_t n_steps, double left_s)
+{
+    const struct gqa_rate_times times = {
+        .step_s = 1, .measure_s = 2, .left_s = left_s};
+
+    return gqa_rates_steps(n_steps, &times);
+}
+
+/* A twentieth, or 20, or all; in short time what a third of it holds beside a
+ * measure of 2 s, and nothing where that is less than 5 steps of 1 s. */
+START_TEST(rates_are_tried_in_time)
+{
+    ck_assert_uint_eq(steps_in(1000, INFINITY), 50);
+    ck_assert_uint_eq(steps_in(400, INFINITY), 20);
+    ck_assert_uint_eq(steps_in(3, INFINITY), 3);
+    ck_assert_uint_eq(steps_in(1000000, 3 * 102), 100);
+    ck_assert_uint_eq(steps_in(400, 3 * 22), 20);
+    ck_assert_uint_eq(steps_in(400, 3 * 21.5), 19);
+    ck_assert_uint_eq(steps_in(400, 3 * 7), 5);
+    ck_assert_uint_eq(steps_in(400, 3 * 6.5), 0);
+    ck_assert_uint_eq(steps_in(3, 3 * 5), 3);
+    ck_assert_uint_eq(steps_in(400, -1), 0);
+}
+END_TEST
+
 /* As high as pays, and a little more. */
 START_TEST(rate_is_found)
 {
@@ -394,6 +419,7 @@ int main(void)
     tcase_add_test(tcase, rate_rises_and_falls);
     tcase_add_test(tcase, other_ways_to_fall);
     tcase_add_test(tcase, warmup_of_a_run);
+    tcase_add_test(tcase, rates_are_tried_in_time);
     tcase_add_test(tcase, rate_is_found);
     tcase_add_test(tcase, losses_add_up);
     tcase_add_test(tcase, losses_that_are_none);

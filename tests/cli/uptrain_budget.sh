@@ -1,0 +1,15 @@
+# In the time that there is rates are tried and steps made, however many are asked
+# for: one rate is not tried for all of it.
+gqa-convert -q --groups 1 "$DATA/runtime/llama" model.gqa
+train() {
+    echo "== $*"
+    gqa-uptrain -j -f --batch 1 --length 8 --eval-sequences 2 \
+        --teacher "$DATA/runtime/llama" "$@" model.gqa out.gqa >summary
+    echo "exit $?"
+    sed -nE 's/^    "(steps|rate)": ([1-9].*|0\.0.*),/\1 above 0/p' summary
+}
+train --steps 1000000 --budget-time 4s
+train --steps 1000000 --budget-time 4s --layerwise --layer-steps 2
+# However far apart measures are by steps, what was best on the way is known
+train --steps 1000000 --budget-time 4s --rate 1e-3 --log log
+(($(grep -c measured log) > 2)) && echo "measured on the way"
