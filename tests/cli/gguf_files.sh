@@ -50,8 +50,8 @@ gqa-convert --groups 2 --dry-run "$DATA/gguf/gpt_neox.gguf" out.gqa
 # What is written has a configuration that means the original's.
 gqa-convert --quiet --force --groups 1 "$DATA/gguf/llama-grouped.gguf" out/
 gqa-verify --no-run out | sed -n '/config/p'
-gqa-verify --against "$DATA/runtime/llama-grouped" --no-run --quiet out
-echo "against the original: $?"
+# All but the tokens, which this file does not say.
+gqa-verify --against "$DATA/runtime/llama-grouped" --no-run out | sed -n '/^file *config/,/^file *param/p'
 
 # Quantised weights are refused, shown, and read where that is asked for.
 gqa-convert --groups 1 "$DATA/gguf/quantised.gguf" out.gqa

@@ -150,8 +150,8 @@ START_TEST(budgets)
     ck_assert_int_eq(gqa_trade_off_create(&t, &model, &similarity, 0.1),
                      GQA_ERR_USAGE);
     ck_assert_str_eq(gqa_error_message(),
-                     "--budget 10% of the KV cache is less than one KV head "
-                     "for each attention takes: 14.29%");
+                     "--budget 10% of the KV cache is less than the fewest KV "
+                     "heads that each attention can have take: 14.29%");
     /* Nothing to share: by itself it is as little as can be. */
     for (size_t i = 0; i < N; i++)
         heads[i].n_choices = 1;
