@@ -622,7 +622,7 @@ static enum gqa_status find_family(struct gqa_model_builder *b)
     st = model_type ? find_by_type(b, model_type) : find_by_names(b);
     if (st == GQA_OK)
         st = take_config(b);
-    return st == GQA_OK ? refuse_decoder(b) : st;
+    return st == GQA_OK && b->family ? refuse_decoder(b) : st;
 }
 
 enum gqa_status gqa_find_family(struct gqa_model_builder *b)
