@@ -163,12 +163,13 @@ enum gqa_status gqa_tape_bytes(const struct gqa_runtime *runtime,
         return GQA_OK;
     if ((st = begin(&t, r, options)) != GQA_OK)
         return st;
-    if (gqa_tape_take_memory(t, 0, true, &n_bytes) == GQA_OK) {
+    st = gqa_tape_take_memory(t, 0, true, &n_bytes);
+    if (st == GQA_OK) {
         *least = n_bytes;
         *most = n_bytes + gqa_tape_rooms_bytes(t);
     }
     gqa_tape_free(t);
-    return GQA_OK;
+    return st;
 }
 
 enum gqa_status gqa_tape_create(struct gqa_tape **out,
