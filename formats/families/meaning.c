@@ -28,7 +28,7 @@
  */
 struct meaning {
     const struct gqa_family *family;
-    const json_t *config;
+    json_t *config; /* a copy */
     const struct gqa_meaning_view *view;
     json_t *facts;
     json_t *used;       /* keys of the configuration that a fact was made of */
@@ -762,22 +762,38 @@ static json_t *all_silent(const struct meaning *m)
     return out;
 }
 
+static void begin(struct meaning *m, const struct gqa_family *family,
+                  const json_t *config, const struct gqa_meaning_view *view)
+{
+    *m = (struct meaning){.family = family,
+                          .config = json_deep_copy(config),
+                          .view = view,
+                          .facts = json_object(),
+                          .used = json_object()};
+    /* How it is loaded changes nothing of what it is. */
+    gqa_remote_code_forget(m->config);
+    m->generation = gqa_silent_generation();
+    m->silent = all_silent(m);
+}
+
+static enum gqa_status end(json_t **out, struct meaning *m)
+{
+    json_decref(m->generation);
+    json_decref(m->silent);
+    json_decref(m->used);
+    json_decref(m->config);
+    *out = m->facts;
+    return m->facts ? gqa_json_check() : gqa_fail_nomem();
+}
+
 enum gqa_status gqa_meaning_create(json_t **out,
                                    const struct gqa_family *family,
                                    const json_t *config,
                                    const struct gqa_meaning_view *view)
 {
-    /* How it is loaded changes nothing of what it is. */
-    json_t *plain = json_deep_copy(config);
-    struct meaning m = {.family = family,
-                        .config = plain,
-                        .view = view,
-                        .facts = json_object(),
-                        .used = json_object()};
+    struct meaning m;
 
-    gqa_remote_code_forget(plain);
-    m.generation = gqa_silent_generation();
-    m.silent = all_silent(&m);
+    begin(&m, family, config, view);
     state_description(&m);
     unite_tied(&m);
     state_windows(&m);
@@ -785,12 +801,7 @@ enum gqa_status gqa_meaning_create(json_t **out,
     state_sizes(&m);
     state_labels(&m);
     state_others(&m);
-    json_decref(m.generation);
-    json_decref(m.silent);
-    json_decref(m.used);
-    json_decref(plain);
-    *out = m.facts;
-    return m.facts ? gqa_json_check() : gqa_fail_nomem();
+    return end(out, &m);
 }
 
 /* --- Beside a language model ----------------------------------------------
@@ -863,10 +874,10 @@ static bool is_part(const char *key, const json_t *value)
 }
 
 /* Takes what is said of the language model and of other parts out of it. */
-static void take_parts(const struct meaning *m, const struct gqa_nested *nested,
-                       json_t *whole)
+static void take_parts(const struct meaning *m, const struct gqa_nested *nested)
 {
     static const char tied[] = "tie_word_embeddings";
+    json_t *whole = m->config;
     json_t *parts = json_object();
     const char *key;
     json_t *value;
@@ -908,24 +919,14 @@ enum gqa_status gqa_meaning_beside(json_t **out,
 {
     json_t *defaults = nested->silent ? gqa_json_own(nested->silent) : NULL;
     const struct gqa_family none = {.keys.defaults = defaults};
-    json_t *plain = json_deep_copy(whole);
-    struct meaning m = {.family = &none,
-                        .config = plain,
-                        .view = view,
-                        .facts = json_object(),
-                        .used = json_object()};
+    struct meaning m;
+    enum gqa_status st;
 
-    gqa_remote_code_forget(plain);
-    m.generation = gqa_silent_generation();
-    m.silent = all_silent(&m);
-    take_parts(&m, nested, plain);
-    json_decref(m.generation);
-    json_decref(m.silent);
-    json_decref(m.used);
-    json_decref(plain);
+    begin(&m, &none, whole, view);
+    take_parts(&m, nested);
+    st = end(out, &m);
     json_decref(defaults);
-    *out = m.facts;
-    return m.facts ? gqa_json_check() : gqa_fail_nomem();
+    return st;
 }
 
 const char *gqa_meaning_refused(const json_t *meaning)
