@@ -4,30 +4,35 @@
 #include <string.h>
 
 #include "align/weights.h"
+#include "common/large.h"
 #include "common/ranges.h"
 #include "runtime/blas.h"
 
 /* Of all inputs, those that are taken to come from anywhere. */
 static const double SHARE = 1e-6;
 
-/*
- * out = keep out + scale X X^T, X being the rows of heads: of all of them
- * together, or of each by itself.
- */
+/* out = scale X X^T, X being the rows of heads: of all of them together, or of
+ * each by itself. */
 struct squaring {
     double *out;
     const double *x;
     uint64_t n_heads, head_dim;
     uint64_t cols, ld; /* of X, and of a row of x */
     bool together;
-    double scale, keep; /* keep: 0 or 1 */
+    double scale;
 };
+
+/* Of a row of out. */
+static uint64_t width_of(const struct squaring *s)
+{
+    return s->together ? s->n_heads * s->head_dim : s->head_dim;
+}
 
 /* A head's rows; where heads are together, from its own columns on. */
 static enum gqa_status square_heads(void *ctx, uint64_t first, uint64_t n)
 {
     const struct squaring *s = ctx;
-    const uint64_t d = s->head_dim, w = s->together ? s->n_heads * d : d;
+    const uint64_t d = s->head_dim, w = width_of(s);
 
     for (uint64_t h = first; h < first + n; h++) {
         const double *x = s->x + h * d * s->ld;
@@ -35,7 +40,7 @@ static enum gqa_status square_heads(void *ctx, uint64_t first, uint64_t n)
 
         gqa_blas.dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)d,
                        (int)n_cols, (int)s->cols, s->scale, x, (int)s->ld, x,
-                       (int)s->ld, s->keep,
+                       (int)s->ld, 0,
                        s->out + h * d * w + (s->together ? h * d : 0), (int)w);
     }
     return GQA_OK;
@@ -107,13 +112,16 @@ enum gqa_status gqa_statistics_of_weights(struct gqa_head_statistics *out,
     enum gqa_status st = gqa_moments_of_weights(
         out->queries, checkpoint, model, &a->q, d, false, true, n_threads);
 
-    /* Keys about their mean have no bias. */
-    if (st == GQA_OK)
-        st = gqa_moments_of_weights(out->centred_keys, checkpoint, model, &a->k,
-                                    d, true, false, n_threads);
     if (st == GQA_OK)
         st = gqa_moments_of_weights(out->keys, checkpoint, model, &a->k, d,
                                     true, true, n_threads);
+    /* Keys about their mean have no bias. */
+    if (st == GQA_OK && a->k.bias != GQA_NO_PARAM)
+        st = gqa_moments_of_weights(out->centred_keys, checkpoint, model, &a->k,
+                                    d, true, false, n_threads);
+    else if (st == GQA_OK)
+        memcpy(out->centred_keys, out->keys,
+               a->k.n_heads * d * a->k.n_heads * d * sizeof *out->keys);
     if (st == GQA_OK)
         st = gqa_moments_of_weights(out->values, checkpoint, model, &a->v, d,
                                     true, true, n_threads);
@@ -134,6 +142,28 @@ static double inputs_of(const double *moments, uint64_t w, uint64_t n_rows,
     return seen > 0 && of_weights > 0 ? seen / of_weights : 1;
 }
 
+/* What is added to moments. */
+struct share {
+    struct squaring squaring;
+    double *moments;
+};
+
+static enum gqa_status add_heads(void *ctx, uint64_t first, uint64_t n)
+{
+    const struct share *s = ctx;
+    const uint64_t each = s->squaring.head_dim * width_of(&s->squaring);
+
+    for (uint64_t i = first * each; i < (first + n) * each; i++)
+        s->moments[i] += s->squaring.out[i];
+    return GQA_OK;
+}
+
+static enum gqa_status add(struct share *s, double *moments, unsigned n_threads)
+{
+    s->moments = moments;
+    return gqa_ranges_run(s->squaring.n_heads, 1, n_threads, add_heads, s);
+}
+
 /* centred: as moments, without the bias; NULL: there is none. */
 static enum gqa_status add_share(double *moments, double *centred,
                                  struct gqa_checkpoint *checkpoint,
@@ -142,28 +172,31 @@ static enum gqa_status add_share(double *moments, double *centred,
                                  uint64_t head_dim, bool together,
                                  unsigned n_threads)
 {
-    struct squaring s = {.out = moments,
-                         .n_heads = slice->n_heads,
-                         .head_dim = head_dim,
-                         .together = together,
-                         .keep = 1};
     const uint64_t n_rows = slice->n_heads * head_dim;
+    struct share share = {.squaring = {.n_heads = slice->n_heads,
+                                       .head_dim = head_dim,
+                                       .together = together}};
+    struct squaring *s = &share.squaring;
     double *x;
-    enum gqa_status st = gqa_heads_read(&x, &s.ld, checkpoint, model, slice,
+    enum gqa_status st = gqa_heads_read(&x, &s->ld, checkpoint, model, slice,
                                         head_dim, n_threads);
 
     if (st != GQA_OK)
         return st;
-    s.x = x;
-    s.cols = s.ld;
-    s.scale = SHARE * inputs_of(moments, together ? n_rows : head_dim, n_rows,
-                                x, s.cols);
-    st = square(&s, n_threads);
-    if (st == GQA_OK && centred) {
-        s.out = centred;
-        s.cols -= slice->bias != GQA_NO_PARAM;
-        st = square(&s, n_threads);
+    s->x = x;
+    s->cols = s->ld;
+    s->scale = SHARE * inputs_of(moments, width_of(s), n_rows, x, s->cols);
+    s->out = gqa_large_malloc(n_rows * width_of(s) * sizeof *s->out);
+    st = s->out ? square(s, n_threads) : gqa_fail_nomem();
+    if (st == GQA_OK)
+        st = add(&share, moments, n_threads);
+    if (st == GQA_OK && centred && slice->bias != GQA_NO_PARAM) {
+        s->cols--;
+        st = square(s, n_threads);
     }
+    if (st == GQA_OK && centred)
+        st = add(&share, centred, n_threads);
+    free(s->out);
     free(x);
     return st;
 }
