@@ -172,18 +172,13 @@ static __device__ __forceinline__ void compute(const struct narrow_args &args,
         const int row = row0 + warp % 4 * 16; /* of the warp */
         const struct span all = seen_of(a, w, block * BLOCK_ROWS, BLOCK_ROWS);
         const struct span own = seen_of(a, w, row0, ROWS);
-        /* The keys that every row of the warpgroup sees. */
-        const int all_begin =
-            w.window && own.last >= w.window ? own.last - w.window + 1 : 0;
-        const int all_end =
-            a.causal && own.first + 1 < w.n_keys ? own.first + 1 : w.n_keys;
         struct level level = {{-INFINITY, -INFINITY}};
         float s[TILE / 8][4], o[SUMS][4];
         uint32_t p[TILE / 16][4];
 
         /* Of a tile that not all rows see. */
         auto mask = [&](int t) {
-            if (t * TILE >= all_begin && (t + 1) * TILE <= all_end)
+            if (t * TILE >= own.begin && (t + 1) * TILE <= own.end)
                 return;
 #pragma unroll
             for (int half = 0; half < 2; half++) {

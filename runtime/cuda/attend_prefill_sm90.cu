@@ -73,11 +73,6 @@ static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
                                               (int)args.n_new, window, n_keys);
         const uint32_t q_tile = q_tiles + group * q_bytes;
         const float scale_log2 = args.scale * GQA_LOG2E;
-        /* The keys that every row of the warpgroup sees. */
-        const int all_begin =
-            window && own.last >= window ? own.last - window + 1 : 0;
-        const int all_end =
-            args.causal && own.first + 1 < n_keys ? own.first + 1 : n_keys;
         struct tile_row rows[2];
         float s[TILE / 8][4], o[D / 8][4], grow[2];
         uint32_t p[TILE / 16][4];
@@ -122,7 +117,7 @@ static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
             release(barriers.empty[0], n, lane);
             tile_weights<TILE, false>(
                 s, grow, rows, scale_log2, t * TILE,
-                t * TILE < all_begin || (t + 1) * TILE > all_end, lane);
+                t * TILE < own.begin || (t + 1) * TILE > own.end, lane);
 #pragma unroll
             for (int j = 0; j < TILE / 16; j++)
                 tile_pack<T>(p[j], s + 2 * j);
@@ -141,7 +136,7 @@ static __global__ void __launch_bounds__(GROUP *(CONSUMERS + 1), 1)
             release(barriers.empty[0], n, lane);
             tile_weights<TILE, false>(
                 s, grow, rows, scale_log2, t * TILE,
-                t * TILE < all_begin || (t + 1) * TILE > all_end, lane);
+                t * TILE < own.begin || (t + 1) * TILE > own.end, lane);
             product_wait<0>();
             product_pin<D / 8>(o);
             release(barriers.empty[1], before, lane);

@@ -16,10 +16,11 @@ enum {
 };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-/* What some row of a set of consecutive ones sees. */
+/* What a set of consecutive rows sees. */
 struct span {
     int first, last; /* positions */
-    int t0, t1;      /* tiles of keys */
+    int t0, t1;      /* tiles of keys of which some row sees one */
+    int begin, end;  /* keys that every row sees */
 };
 
 template <int TILE>
@@ -40,6 +41,8 @@ static __device__ __forceinline__ struct span span_of(
     s.t1 = (end + TILE - 1) / TILE;
     if (s.last < s.first || end <= begin)
         s.t0 = s.t1 = 0;
+    s.begin = window && s.last >= window ? s.last - window + 1 : 0;
+    s.end = args.causal && s.first + 1 < n_keys ? s.first + 1 : n_keys;
     return s;
 }
 

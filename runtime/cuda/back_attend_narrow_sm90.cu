@@ -136,11 +136,6 @@ static __device__ __forceinline__ void compute(
         const int row = row0 + warp % 4 * 16; /* of the warp */
         const struct span all = seen_of(a, w, block * BLOCK_ROWS, BLOCK_ROWS);
         const struct span own = seen_of(a, w, row0, ROWS);
-        /* The keys that every row of the warpgroup sees. */
-        const int all_begin =
-            w.window && own.last >= w.window ? own.last - w.window + 1 : 0;
-        const int all_end =
-            a.causal && own.first + 1 < w.n_keys ? own.first + 1 : w.n_keys;
         float d_q[D / 8][4], p[HALF / 8][4], ds[HALF / 8][4];
         uint32_t gradients[HALF / 16][4];
 
@@ -169,7 +164,7 @@ static __device__ __forceinline__ void compute(
                 for (int i = 0; i < HALF / 2; i++)
                     p[i / 4][i % 4] = power_of_two(
                         p[i / 4][i % 4] * s.scale_log2 - r.lse[i % 4 / 2]);
-                if (key < all_begin || key + HALF > all_end) {
+                if (key < own.begin || key + HALF > own.end) {
                     const int i = row + lane / 4;
                     const struct range seen[2] = {seen_by(s, i),
                                                   seen_by(s, i + 8)};

@@ -70,12 +70,8 @@ static __global__ void __launch_bounds__(
         slopes.load(dy, row, n_rows, width);
         if (norm.accumulate)
             out.load(dx, row, n_rows, width);
-        if (CENTRED) {
-#pragma unroll
-            for (int i = 0; i < PACKS * N; i++)
-                mean += some.at(i);
-            mean = warp_sum(mean) / (S)width;
-        }
+        if (CENTRED)
+            mean = some.mean(width);
 #pragma unroll
         for (int i = 0; i < PACKS * N; i++) {
             const S d = row_of::is_in(i, width) ? some.at(i) - mean : 0;

@@ -36,11 +36,7 @@ enum gqa_status gqa_cuda_gated(struct gqa_device *device, bool *done,
         !is_aligned(hidden) || !is_aligned(gate_out) || !is_aligned(up_out))
         return st;
     memset(&args, 0, sizeof args);
-    args.pair.n_rows = (int64_t)n_rows;
-    args.pair.inputs = (int)inputs;
-    args.pair.n_columns = (int)((width + WIDTH - 1) / WIDTH);
-    args.pair.step = WIDTH;
-    args.pair.n_processors = device->n_processors;
+    args.pair = gqa_pair_of(device, n_rows, inputs, width, WIDTH);
     args.width = (int)width;
     args.kept = gate_out != NULL;
     args.hidden = hidden;

@@ -38,12 +38,8 @@ static __global__ void __launch_bounds__(THREADS)
         next.load(x, row + step, n_rows, width);
         if (!PLAIN && norm.accumulate)
             before.load(out, row, n_rows, width);
-        if (!PLAIN && norm.centred) {
-#pragma unroll
-            for (int i = 0; i < PACKS * N; i++)
-                mean += some.at(i);
-            mean = warp_sum(mean) / (S)width;
-        }
+        if (!PLAIN && norm.centred)
+            mean = some.mean(width);
 #pragma unroll
         for (int i = 0; i < PACKS * N; i++) {
             const S d = some.is_in(i, width) ? some.at(i) - mean : 0;

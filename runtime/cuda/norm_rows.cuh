@@ -6,6 +6,7 @@
 #include "runtime/cuda/pack.cuh"
 #include "runtime/cuda/real.cuh"
 #include "runtime/cuda/rows.cuh"
+#include "runtime/cuda/sums.cuh"
 
 enum {
     NORM_THREADS = 256,
@@ -51,6 +52,15 @@ template <typename T, int N, int PACKS> struct norm_row {
     __device__ __forceinline__ void set(int i, S y)
     {
         packs[i / N].v[i % N] = real<T>::round(y);
+    }
+    __device__ __forceinline__ S mean(int width) const
+    {
+        S sum = 0;
+
+#pragma unroll
+        for (int i = 0; i < PACKS * N; i++)
+            sum += at(i);
+        return warp_sum(sum) / (S)width;
     }
     /* Whether element i is one of the row. */
     static __device__ __forceinline__ bool is_in(int i, int width)

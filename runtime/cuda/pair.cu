@@ -19,6 +19,20 @@ bool gqa_pair_takes(const struct gqa_device *device, uint64_t n_rows,
            inputs <= MOST_INPUTS && is_whole(device->real, inputs);
 }
 
+struct gqa_pair_args gqa_pair_of(const struct gqa_device *device,
+                                 uint64_t n_rows, uint64_t inputs,
+                                 uint64_t width, int step)
+{
+    struct gqa_pair_args args = {};
+
+    args.n_rows = (int64_t)n_rows;
+    args.inputs = (int)inputs;
+    args.n_columns = (int)((width + (uint64_t)step - 1) / (uint64_t)step);
+    args.step = step;
+    args.n_processors = device->n_processors;
+    return args;
+}
+
 enum gqa_status gqa_cuda_boxes(struct gqa_device *device, bool *done,
                                const struct gqa_boxes *boxes, int n)
 {

@@ -21,6 +21,12 @@ struct gqa_pair_args {
     CUtensorMap x, weights[2]; /* weights: of either half of a tile */
 };
 
+/* All but the maps, of tiles side by side that begin each `step` of the `width`
+ * rows of weights. */
+struct gqa_pair_args gqa_pair_of(const struct gqa_device *device,
+                                 uint64_t n_rows, uint64_t inputs,
+                                 uint64_t width, int step);
+
 /* Whether the device has them, and such products of n_rows rows pay. */
 bool gqa_pair_takes(const struct gqa_device *device, uint64_t n_rows,
                     uint64_t inputs);

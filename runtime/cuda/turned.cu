@@ -63,11 +63,7 @@ enum gqa_status gqa_cuda_project(struct gqa_device *device, bool *done,
     if (st != GQA_OK || !takes(device, op, x, n_rows, weight))
         return st;
     memset(&args, 0, sizeof args);
-    args.pair.n_rows = (int64_t)n_rows;
-    args.pair.inputs = (int)inputs;
-    args.pair.n_columns = (int)((outputs + COLUMNS - 1) / COLUMNS);
-    args.pair.step = COLUMNS;
-    args.pair.n_processors = device->n_processors;
+    args.pair = gqa_pair_of(device, n_rows, inputs, outputs, COLUMNS);
     args.batch = batch_of(device);
     args.n_queries = (int)op->q_place.n_heads;
     args.n_keys = (int)op->k_place.n_heads;
