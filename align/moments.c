@@ -186,7 +186,7 @@ static enum gqa_status add_share(double *moments, double *centred,
     s->x = x;
     s->cols = s->ld;
     s->scale = SHARE * inputs_of(moments, width_of(s), n_rows, x, s->cols);
-    s->out = gqa_large_malloc(n_rows * width_of(s) * sizeof *s->out);
+    s->out = gqa_large_malloc((n_rows * width_of(s) + 1) * sizeof *s->out);
     st = s->out ? square(s, n_threads) : gqa_fail_nomem();
     if (st == GQA_OK)
         st = add(&share, moments, n_threads);
