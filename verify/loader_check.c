@@ -107,9 +107,8 @@ static void check_also(json_t *list, const struct gqa_subject *subject,
         strcmp(gqa_kv_said_key(m->family, m->config), key) == 0 ||
         gqa_kv_said_count(m->family, m->config, n_heads) != n_heads ||
         (gqa_json_u64(said, &n) &&
-         (n == n_heads ||
-          (n == m->attentions[0].n_kv_heads &&
-           !gqa_checkpoint_is_folder(subject->checkpoint)))) ||
+         (n == n_heads || (n == m->attentions[0].n_kv_heads &&
+                           !gqa_checkpoint_is_folder(subject->checkpoint)))) ||
         is_said_by(original, key, said))
         return;
     gqa_value_text(text, sizeof text, said);
