@@ -77,7 +77,7 @@ FOLDERS = ("runtime/t5-v1_0", "runtime/t5-v1_1", "sample/t5-tiny16", "runtime/mt
            "families/gpt_neox_japanese", "families/switch_transformers", "families/nllb_moe", "families/ctrl",
            "families/imagegpt",
            "families/led", "families/fsmt", "families/bigbird_pegasus", "families/pegasus_x", "families/pop2piano",
-           "families/udop", "families/trocr", "families/blip2", trocr_alone, vision_gpt2, musicgen,
+           "families/udop", "families/trocr", "families/trocr_sinusoidal", "families/blip2", trocr_alone, vision_gpt2, musicgen,
            "families/donut", "families/speech-bart", "families/marian-decoder", "families/bigbird_pegasus-decoder",
            "families/bert-decoder", "families/roberta-decoder",
            "encoders/albert", "encoders/bert", "encoders/clip", "encoders/distilbert", "encoders/electra",

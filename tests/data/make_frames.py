@@ -69,6 +69,14 @@ def trocr(name):
         tr.VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)), repeat=2)
 
 
+def trocr_sinusoidal(name):
+    """By itself, with positions that are computed, as those of lines that are printed have them."""
+    text.write(name, tr.TrOCRForCausalLM(tr.TrOCRConfig(
+        vocab_size=VOCAB, d_model=16, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=19,
+        max_position_embeddings=12, cross_attention_hidden_size=12, use_learned_position_embeddings=False,
+        scale_embedding=True, layernorm_embedding=False, activation_function="relu", is_decoder=True)), repeat=2)
+
+
 def musicgen(name):
     text.write(name, tr.MusicgenForCausalLM(tr.MusicgenDecoderConfig(
         vocab_size=VOCAB, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, ffn_dim=19, num_codebooks=2,
@@ -205,7 +213,8 @@ def run_t5gemma(model, ids, decoder_ids):
 MODELS = {
     "whisper": (whisper, run_whisper), "speech_to_text": (speech_to_text, run_speech_to_text),
     "t5gemma": (t5gemma, run_t5gemma),
-    "trocr": (trocr, run_decoder), "musicgen": (musicgen, run_musicgen), "gpt2-cross": (gpt2, run_decoder),
+    "trocr": (trocr, run_decoder), "trocr_sinusoidal": (trocr_sinusoidal, run_decoder),
+    "musicgen": (musicgen, run_musicgen), "gpt2-cross": (gpt2, run_decoder),
     "donut": (donut, run_decoder), "speech-bart": (speech, run_decoder), "xglm-cross": (xglm, run_decoder),
     "marian-decoder": (lambda n: text.write(n, tr.MarianForCausalLM(decoder_config(
         "Marian", pad_token_id=0, decoder_start_token_id=3)), repeat=2), run_decoder),
@@ -237,6 +246,9 @@ def load(folder):
                 module.make_weights(*module.weights.shape, module.padding_idx)
             elif hasattr(module, "make_weights"):
                 module.make_weights(*module.weights.shape)
+            elif hasattr(module, "_float_tensor"):  # TrOCR's, which follow its type
+                module.weights = module.get_embedding(*module.weights.shape, module.padding_idx)
+                module._float_tensor = torch.zeros(1)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         assert tensor.dtype in (torch.float64, torch.bool, torch.int64), (name, tensor.dtype)
     return model
