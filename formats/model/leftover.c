@@ -19,6 +19,10 @@ static const char *const value_head =
 static const char *const more_layers =
     "layers that predict more tokens than one, a second stack";
 
+static const char *const together =
+    "transformers 5 holds the experts of a layer in one tensor, and saves them "
+    "one by one: write the model with its save_pretrained()";
+
 /* Parts of names, whole components or the beginnings of them. */
 static const struct {
     const char *part;
@@ -58,6 +62,7 @@ static const struct {
     {"audio_", &modality, true},
     {"multi_modal_projector", &modality, true},
     {"mm_projector", &modality, true},
+    {"experts.gate_up_proj", &together, false},
     {"v_head", &value_head, false},
     {"value_head", &value_head, false},
     {"mtp", &more_layers, true},

@@ -22,3 +22,11 @@ edit_tensors model/model.safetensors drop score.weight \
     add $layer.mlp.up_proj.weight_scale F32 -
 gqa-convert --groups 1 --force --dtype bf16 model out.safetensors | grep KV
 gqa-inspect --tensors out.safetensors | grep up_proj
+
+# Experts as transformers 5 holds them
+cp -r "$DATA/families/mixtral" experts
+chmod -R u+w experts
+edit_tensors experts/model.safetensors drop $layer.block_sparse_moe \
+    add $layer.mlp.gate.weight F32 4,32 add $layer.mlp.experts.gate_up_proj F32 4,2,32 \
+    add $layer.mlp.experts.down_proj F32 4,32,1
+gqa-convert --groups 2 --force experts out.safetensors || echo "exit $?"
