@@ -150,8 +150,8 @@ static enum gqa_status take_drawn(struct product *p, void **out, uint64_t n)
     const enum gqa_dtype dtype = p->weight.dtype;
     const uint64_t size = gqa_dtype_bits(dtype) / 8;
     double *values = malloc(DRAWN * sizeof *values);
-    enum gqa_status st = values ? p->backend->alloc(p->device, out, n * size)
-                                : gqa_fail_nomem();
+    enum gqa_status st =
+        values ? p->backend->alloc(p->device, out, n * size) : gqa_fail_nomem();
 
     if (st == GQA_OK)
         gqa_random_normal(values, DRAWN, gqa_random_key(0, "pace", 0), 0, 1);
@@ -211,8 +211,8 @@ static enum gqa_status measure_rate(double *flop_per_s,
     if (st == GQA_OK)
         st = take_drawn(&p, &p.w, p.weight.rows * p.weight.cols);
     if (st == GQA_OK)
-        st = p.backend->alloc(p.device, &p.out,
-                              p.n_rows * p.weight.rows * size);
+        st =
+            p.backend->alloc(p.device, &p.out, p.n_rows * p.weight.rows * size);
     p.weight.data = p.w;
     if (st == GQA_OK)
         st = time_product(&seconds, &p);
