@@ -29,6 +29,8 @@ gqa-convert -q --groups 2 "$DATA/families/gpt_bigcode" two.gqa
 gqa-verify -q --against "$DATA/families/gpt_bigcode" two.gqa && echo verified
 gqa-convert -q -l 0=4,1=1 "$DATA/families/gpt_bigcode" mixed.gqa
 gqa-verify -q --against "$DATA/families/gpt_bigcode" mixed.gqa && echo verified
+gqa-convert -q --groups 2 "$DATA/families/falcon" two-falcon.gqa
+gqa-verify -q --against "$DATA/families/falcon" two-falcon.gqa && echo verified
 rm -rf out
 gqa-convert -q --groups 2 two.gqa out/ || gqa-convert -q --groups 1 two.gqa out/
 grep -oE "$words" out/config.json
