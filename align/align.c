@@ -387,7 +387,9 @@ enum gqa_status gqa_align(struct gqa_alignment **out,
                               .becomes = becomes,
                               .n_threads = options->n_threads};
     struct gqa_statistics_job job = *statistics;
-    enum gqa_status st = gqa_blas_load(1);
+    /* What is learnt goes on while jobs run. */
+    enum gqa_status st = gqa_blas_load(
+        jobs_at_once(&aligner) + (statistics->tokens ? options->n_threads : 1));
 
     if (!alignment || !wanted)
         st = gqa_fail_nomem();
