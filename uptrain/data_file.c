@@ -152,14 +152,6 @@ static void take_digest(char *hex, struct gqa_content_digest *digest,
     gqa_content_digest_format(hex, digest);
 }
 
-static bool any_without_output(const struct gqa_tokens *tokens)
-{
-    for (size_t i = 0; i < tokens->n; i++)
-        if (tokens->sequences[i].n_decoder == 0)
-            return true;
-    return false;
-}
-
 /* What is left to do once sequences are read. */
 static enum gqa_status finish(struct gqa_tokens *out, char *hex,
                               struct gqa_runtime *teacher,
@@ -182,7 +174,7 @@ static enum gqa_status finish(struct gqa_tokens *out, char *hex,
         return st;
     take_digest(hex, digest, out);
     gqa_content_digest_free(digest);
-    return any_without_output(out)
+    return gqa_tokens_any_to_draw(out)
                ? gqa_sample_outputs(out, teacher, network, &options)
                : GQA_OK;
 }
