@@ -13,3 +13,9 @@ train --steps 1000000 --budget-time 4s --layerwise --layer-steps 2
 # However far apart measures are by steps, what was best on the way is known
 train --steps 1000000 --budget-time 4s --rate 1e-3 --log log
 (($(grep -c measured log) > 2)) && echo "measured on the way"
+# Standard input of which no end comes is waited for as long as there is time
+mkfifo endless
+exec 3<>endless
+echo "5 9 2 7" >&3
+train --steps 10 --budget-time 1s --data - <&3
+exec 3>&-

@@ -228,6 +228,21 @@ START_TEST(kinds_of_files)
                      GQA_DATA_TOKENS);
     ck_assert_int_eq(kind_of("{\"a\": 1}", 8), GQA_DATA_TEXT);
     ck_assert_int_eq(kind_of("", 0), GQA_DATA_TEXT);
+    ck_assert_int_eq(kind_of("\xef\xbb\xbf"
+                             "1 2\n",
+                             7),
+                     GQA_DATA_TOKENS);
+    ck_assert_int_eq(kind_of("\xef\xbb\xbf"
+                             "a\n",
+                             5),
+                     GQA_DATA_TEXT);
+    ck_assert_int_eq(kind_of("\xef\xbb\xbf", 3), GQA_DATA_TEXT);
+    /* UTF-16, an archive */
+    ck_assert_int_eq(kind_of("\xff\xfe"
+                             "1\0 \0",
+                             6),
+                     GQA_DATA_FILE);
+    ck_assert_int_eq(kind_of("PK\3\4\x14\0\0\0", 8), GQA_DATA_FILE);
 }
 END_TEST
 
