@@ -27,8 +27,8 @@ enum {
 
 /* --- Standard input ------------------------------------------------------- */
 
-/* Until something is there, or the end of it. Reading alone would wait beyond the
- * deadline, and through a signal that comes just before. */
+/* Until something is there, or the end of it. Reading alone would wait beyond
+ * the deadline, and through a signal that comes just before. */
 static enum gqa_status await_input(void)
 {
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};

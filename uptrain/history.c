@@ -121,11 +121,12 @@ static double number_of(const json_t *json)
 
 json_t *gqa_layer_match_describe(const struct gqa_layer_match *m)
 {
-    return json_pack(
-        "{s:s, s:s, s:o, s:o, s:o, s:o, s:b}", "stack",
-        gqa_stack_name(m->stack), "kind", gqa_attention_kind_name(m->kind),
-        "layer", integer(m->layer), "before", number(m->before), "after",
-        number(m->after), "rate", number(m->rate), "gained", (int)m->gained);
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b}", "stack",
+                     gqa_stack_name(m->stack), "kind",
+                     gqa_attention_kind_name(m->kind), "layer",
+                     integer(m->layer), "before", number(m->before), "after",
+                     number(m->after), "rate", number(m->rate), "steps",
+                     integer(m->n_steps), "gained", (int)m->gained);
 }
 
 static bool read_match(struct gqa_history *h, const json_t *json)
@@ -141,7 +142,8 @@ static bool read_match(struct gqa_history *h, const json_t *json)
         .gained = json_is_true(json_object_get(json, "gained"))};
 
     if (!stack || !kind ||
-        !gqa_json_u64(json_object_get(json, "layer"), &m.layer))
+        !gqa_json_u64(json_object_get(json, "layer"), &m.layer) ||
+        !gqa_json_u64(json_object_get(json, "steps"), &m.n_steps))
         return false;
     for (size_t i = 0; i < 2; i++)
         if (strcmp(stack, gqa_stack_name(stacks[i])) == 0)

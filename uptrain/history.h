@@ -29,8 +29,9 @@ struct gqa_layer_match {
     enum gqa_attention_kind kind;
     uint64_t layer;
     double before, after;
-    double rate; /* that came nearest; 0: none came nearer */
-    bool gained; /* else it was left as it was */
+    double rate;      /* that came nearest; 0: none came nearer */
+    uint64_t n_steps; /* at each rate that was tried */
+    bool gained;      /* else it was left as it was */
 };
 
 struct gqa_history {

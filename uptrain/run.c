@@ -10,12 +10,13 @@
 #include "common/log.h"
 #include "uptrain/probe.h"
 #include "uptrain/ranks_run.h"
-
-/* A measure takes at most so many times what the one before took. */
-static const double slack = 1.25;
+#include "uptrain/rates.h"
 
 /* The part of the time that is left which rates are tried in. */
 static const double probing = 0.25;
+
+/* And the part of it that the first stage has. */
+static const double matching = 0.5;
 
 /* Measures until a deadline, at least; but what lies between two is at least so
  * many times what one takes. */
@@ -112,7 +113,7 @@ static enum gqa_status measure(struct going *g)
 
     stop_before(g, 0);
     st = run_measure(g);
-    stop_before(g, slack * g->measure_s);
+    stop_before(g, GQA_MEASURE_SLACK * g->measure_s);
     return st;
 }
 
@@ -190,9 +191,9 @@ static bool is_late(const struct going *g)
 {
     const double deadline = g->run->limits.deadline_s;
 
-    return deadline > 0 &&
-           g->before_s + gqa_clock_s() + g->step_s + slack * g->measure_s >=
-               deadline;
+    return deadline > 0 && g->before_s + gqa_clock_s() + g->step_s +
+                                   GQA_MEASURE_SLACK * g->measure_s >=
+                               deadline;
 }
 
 static bool has_come_near(const struct gqa_training_run *run)
@@ -235,6 +236,15 @@ static enum gqa_status after_step(struct going *g)
     return st;
 }
 
+/* When the first stage is to be over; 0: there is no deadline. */
+static double matching_until_s(const struct going *g)
+{
+    const double deadline = g->run->limits.deadline_s;
+    const double now = gqa_clock_s();
+
+    return deadline > 0 ? now + matching * (deadline - now) : 0;
+}
+
 /* By the first rank, for all: the weights that are the best become those of
  * the trainer. */
 static enum gqa_status match_layers(struct going *g)
@@ -250,6 +260,7 @@ static enum gqa_status match_layers(struct going *g)
 
     stage.tokens = &tokens;
     stage.held_out = gqa_data_held_out(run->data);
+    stage.until_s = matching_until_s(g);
     if (st == GQA_OK && gqa_ranks_is_first(run->ranks)) {
         st = gqa_trainer_get(run->trainer, values);
         if (st == GQA_OK)

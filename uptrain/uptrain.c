@@ -598,7 +598,7 @@ static enum gqa_status write_page(const struct gqa_uptraining *u)
 static enum gqa_status train_by_layer(struct gqa_uptraining *u)
 {
     const struct gqa_data_options data = data_options(u);
-    const struct gqa_by_layer run = {&u->layerwise, &data};
+    const struct gqa_by_layer run = {&u->layerwise, &data, u->deadline_s};
     const double start = gqa_clock_s();
     enum gqa_status st = gqa_history_create(&u->run.history, 0);
 

@@ -10,6 +10,14 @@ train() {
 }
 train --steps 1000000 --budget-time 4s
 train --steps 1000000 --budget-time 4s --layerwise --layer-steps 2
+# All attentions are matched in the time, in fewer steps than were asked for, and
+# it leaves some for what comes behind
+for steps in 0 1000000; do
+    rm -f log
+    train --steps $steps --budget-time 4s --layerwise --layer-steps 1000000 --log log
+    sed -nE 's/^\{"matched".*"layer": *([0-9]+).*"steps": *([0-9]{1,5})[,}].*/layer \1 in less/p' log
+done
+rm log
 # However far apart measures are by steps, what was best on the way is known
 train --steps 1000000 --budget-time 4s --rate 1e-3 --log log
 (($(grep -c measured log) > 2)) && echo "measured on the way"
