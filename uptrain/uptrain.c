@@ -556,11 +556,13 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
     run->limits = (struct gqa_run_limits){.eval_every = o->eval_every,
                                           .until_kl = o->until_kl,
                                           .deadline_s = u->deadline_s,
+                                          .budget_s = o->budget_s,
                                           .save_every = o->every};
     run->schedule = (struct gqa_schedule){.rate = o->rate,
                                           .n_steps = o->n_steps,
                                           .warmup = o->warmup,
                                           .decay = (enum gqa_decay)o->decay};
+    run->warmup_is_given = gqa_uptrain_given(o, "warmup");
     u->layerwise = first_stage(u);
     run->layerwise = o->layerwise ? &u->layerwise : NULL;
     if (st == GQA_OK &&
