@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/bounds.h"
 #include "common/clock.h"
 #include "common/interrupt.h"
 #include "common/log.h"
@@ -242,11 +243,13 @@ static bool is_measure_due(const struct going *g)
 static bool may_plan(const struct going *g)
 {
     const struct gqa_training_run *run = g->run;
+    const double deadline = run->limits.deadline_s;
 
-    return run->limits.deadline_s > 0 &&
-           run->schedule.decay != GQA_DECAY_NONE &&
+    return run->schedule.decay != GQA_DECAY_NONE &&
            run->history.n_steps >= g->first_step + PLANNING_STEPS &&
-           run->history.n_steps < gqa_schedule_end(&run->schedule);
+           run->history.n_steps < gqa_schedule_end(&run->schedule) &&
+           gqa_clock_s() - g->steps_s >=
+               planning * (deadline - g->before_s - g->steps_s);
 }
 
 /* With all that comes between them, but for measures. */
@@ -256,9 +259,11 @@ static double pace_s(const struct going *g)
            (double)(g->run->history.n_steps - g->first_step - 1);
 }
 
+/* Of those that are left. */
 static uint64_t fitting_steps(const struct going *g)
 {
     const struct gqa_run_limits *l = &g->run->limits;
+    const struct gqa_history *h = &g->run->history;
     const struct gqa_plan_times times = {.left_s = l->deadline_s - g->before_s -
                                                    gqa_clock_s(),
                                          .step_s = pace_s(g),
@@ -266,33 +271,33 @@ static uint64_t fitting_steps(const struct going *g)
                                          .eval_every = l->eval_every,
                                          .apart_s = g->apart_s};
 
-    return gqa_time_plan_fit(&times);
+    return gqa_min_u64(gqa_time_plan_fit(&times), h->room - h->n_steps);
 }
 
-/* The first plan comes soon; behind a measure it is seen whether it still
- * holds. */
+/* The first as soon as may be; behind a measure it is seen whether it holds. */
 static bool is_plan_due(const struct going *g, uint64_t fit, bool was_measured)
 {
     const struct gqa_history *h = &g->run->history;
-    const double left_s = g->run->limits.deadline_s - g->before_s - g->steps_s;
 
-    return h->plan.n_steps > 0
-               ? was_measured && gqa_time_plan_is_off(&h->plan, h->n_steps, fit)
-               : gqa_clock_s() - g->steps_s >= planning * left_s;
+    return h->plan.n_steps == 0 ||
+           (was_measured && gqa_time_plan_is_off(&h->plan, h->n_steps, fit));
 }
 
 static enum gqa_status plan(struct going *g, bool was_measured, bool *is_new)
 {
     struct gqa_training_run *run = g->run;
     struct gqa_history *h = &run->history;
-    uint64_t fit;
+    uint64_t fit = 0;
     enum gqa_status st;
 
     *is_new = false;
-    if (!may_plan(g))
+    if (run->limits.deadline_s <= 0)
         return GQA_OK;
-    fit = fitting_steps(g);
-    *is_new = gqa_ranks_decide(run->ranks, is_plan_due(g, fit, was_measured));
+    if (may_plan(g)) {
+        fit = fitting_steps(g);
+        *is_new = is_plan_due(g, fit, was_measured);
+    }
+    *is_new = gqa_ranks_decide(run->ranks, *is_new);
     if (!*is_new)
         return GQA_OK;
     h->plan = gqa_time_plan_make(&run->schedule, h->n_steps, fit,

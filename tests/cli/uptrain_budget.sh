@@ -35,6 +35,11 @@ awk '/^{"planned"/ { planned = 1 }
     /^{"resumed"/ { print runs++ ? "again" : "first", planned ? "planned" : "by its plan"; planned = 0 }
     END { print "other", planned ? "planned" : "by its plan" }' log
 rm -r log state
+# Where there is time for all steps it decides nothing
+train --steps 12 --rate 1e-3
+mv out.gqa without.gqa
+train --steps 12 --rate 1e-3 --budget-time 10m
+cmp without.gqa out.gqa && echo "the same bits"
 # Standard input of which no end comes is waited for as long as there is time
 mkfifo endless
 exec 3<>endless
