@@ -170,7 +170,9 @@ enum gqa_status gqa_gguf_scaling_keys(struct gqa_gguf_draft *d,
         return GQA_OK;
     }
     if (gqa_gguf_scaling_is_by_tensors(output))
-        return d->architecture->has_factors
+        return d->architecture->has_factors ||
+                       (d->architecture->has_frequencies &&
+                        strcmp(kind, "llama3") == 0)
                    ? GQA_OK
                    : gqa_fail(GQA_ERR_UNSUPPORTED,
                               "RoPE of kind '%s' cannot be written as GGUF: "
