@@ -129,8 +129,7 @@ static enum gqa_status compare(struct pair *p, const json_t *config)
     const struct gqa_meaning_view view = {
         .n_layers = model->n_layers, .kv_heads = true, .network_alone = true};
     json_t *differences = NULL;
-    json_t *flat =
-        gqa_gguf_scaling_flat(model->family, p->output->options->config);
+    json_t *flat = gqa_gguf_scaling_flat(model, p->output->options->config);
     enum gqa_status st =
         flat ? gqa_meaning_create(&p->ours, model->family, flat, &view)
              : gqa_fail_nomem();
@@ -304,7 +303,7 @@ enum gqa_status gqa_gguf_agree(const struct gqa_gguf_draft *d,
         json_decref(computes);
     }
     if (st == GQA_OK) {
-        json_t *flat = gqa_gguf_scaling_flat(output->options->model->family,
+        json_t *flat = gqa_gguf_scaling_flat(output->options->model,
                                              output->options->config);
 
         take_ours(config, d, flat);

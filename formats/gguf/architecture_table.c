@@ -451,9 +451,19 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .constants = mpt_constants},
     /* Granite 4 without Mamba is one of these, which llama.cpp's converter
      * makes of it, too. */
+    {.name = "granitemoe",
+     .is_recorded = true,
+     .marked = "blk.0.ffn_gate_inp.weight",
+     .model_type = "granitemoehybrid",
+     .class = "GraniteMoeHybridForCausalLM",
+     .names = gqa_gguf_granite_moe_shared_names,
+     .keys = gqa_gguf_granite_moe_shared_keys,
+     .signs = bias_signs,
+     .extra = "{\"hidden_act\": \"silu\", "
+              "\"position_embedding_type\": \"rope\"}",
+     .has_factors = true},
     {.name = "granite",
      .is_recorded = true,
-     .marked = "blk.0.ffn_up.weight",
      .model_type = "granitemoehybrid",
      .class = "GraniteMoeHybridForCausalLM",
      .names = gqa_gguf_granite_hybrid_names,
@@ -461,16 +471,6 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .signs = bias_signs,
      .extra = "{\"hidden_act\": \"silu\", \"num_local_experts\": 0, "
               "\"num_experts_per_tok\": 0, "
-              "\"position_embedding_type\": \"rope\"}",
-     .has_factors = true},
-    {.name = "granitemoe",
-     .is_recorded = true,
-     .model_type = "granitemoehybrid",
-     .class = "GraniteMoeHybridForCausalLM",
-     .names = gqa_gguf_granite_moe_shared_names,
-     .keys = gqa_gguf_granite_moe_shared_keys,
-     .signs = bias_signs,
-     .extra = "{\"hidden_act\": \"silu\", "
               "\"position_embedding_type\": \"rope\"}",
      .has_factors = true},
     {.name = "granite",
@@ -726,6 +726,20 @@ const struct gqa_gguf_architecture gqa_gguf_architectures[] = {
      .names = gqa_gguf_gpt_bigcode_names,
      .keys = gqa_gguf_gpt_bigcode_keys,
      .extra = "{\"activation_function\": \"gelu_pytorch_tanh\"}"},
+    {.name = "t5",
+     .marked = "enc.blk.1.attn_rel_b.weight",
+     .model_type = "umt5",
+     .class = "UMT5ForConditionalGeneration",
+     .names = gqa_gguf_gated_t5_names,
+     .has_head_dim = true,
+     .has_all_heads = true,
+     .keys = gqa_gguf_t5_keys,
+     .constants = t5_constants,
+     .extra = "{\"feed_forward_proj\": \"gated-gelu\", "
+              "\"relative_attention_max_distance\": 128, "
+              "\"is_encoder_decoder\": true}",
+     .computes = "{\"scale_decoder_outputs\": false}",
+     .context = 512},
     {.name = "t5",
      .marked = "enc.blk.0.ffn_gate.weight",
      .model_type = "t5",

@@ -522,8 +522,7 @@ enum gqa_status gqa_gguf_keys_create(struct gqa_gguf_draft *d,
                                      const struct gqa_output *output)
 {
     const struct gqa_model *model = output->options->model;
-    json_t *config =
-        gqa_gguf_scaling_folded(model->family, output->options->config);
+    json_t *config = gqa_gguf_scaling_folded(model, output->options->config);
     const struct telling t = {
         .d = d, .output = output, .model = model, .config = config};
     enum gqa_status st = config ? GQA_OK : gqa_fail_nomem();

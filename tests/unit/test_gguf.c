@@ -136,6 +136,7 @@ static const struct {
     {"gguf/glm.gguf", "families/glm/model.safetensors", NULL},
     {"gguf/t5-v1_0.gguf", "runtime/t5-v1_0", NULL},
     {"gguf/t5-v1_1.gguf", "runtime/t5-v1_1", NULL},
+    {"gguf/umt5.gguf", "runtime/umt5", NULL},
     {"gguf/qwen2.gguf", "good/qwen2", NULL},
     {"gguf/gpt2.gguf", "good/gpt2", NULL},
     {"gguf/gpt_neox.gguf", "good/gpt_neox", NULL},

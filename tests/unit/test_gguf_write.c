@@ -476,6 +476,7 @@ static const struct {
     {"families/solar_open", "1", false, 0},
     {"families/ernie4_5_moe", "2", false, 0},
     {"families/hunyuan", "1", false, 0},
+    {"families/hunyuan-alpha", "2", false, 0},
     {"families/hunyuan-moe", "1", false, 0},
     {"families/minimax_m2", "2", false, 0},
     {"families/granitemoeshared", "2", false, 0},
@@ -635,6 +636,26 @@ START_TEST(has_keys_of_llama_cpp)
              "\"xielu.beta\":[0.5,0.5],"
              "\"xielu.eps\":[-1.01328e-6,-1.01328e-6],"
              "\"tokenizer.ggml.model\":\"no_vocab\"}");
+    /* 10000 times 100 to the power of 6 / 4. */
+    has_keys("families/hunyuan-alpha",
+             (const char *const[]){"-f", "--groups", "2", NULL},
+             "{\"general.architecture\":\"hunyuan-dense\","
+             "\"general.file_type\":1,\"hunyuan-dense.context_length\":64,"
+             "\"hunyuan-dense.embedding_length\":32,"
+             "\"hunyuan-dense.feed_forward_length\":29,"
+             "\"hunyuan-dense.block_count\":2,"
+             "\"hunyuan-dense.attention.head_count\":4,"
+             "\"hunyuan-dense.attention.head_count_kv\":2,"
+             "\"hunyuan-dense.rope.freq_base\":1e7,"
+             "\"hunyuan-dense.attention.key_length\":6,"
+             "\"hunyuan-dense.attention.layer_norm_rms_epsilon\":1e-5,"
+             "\"tokenizer.ggml.bos_token_id\":1,"
+             "\"tokenizer.ggml.eos_token_id\":2,"
+             "\"tokenizer.ggml.padding_token_id\":0,"
+             "\"hunyuan-dense.vocab_size\":47,"
+             "\"hunyuan-dense.rope.dimension_count\":6,"
+             "\"hunyuan-dense.attention.value_length\":6,"
+             "\"gqa.version\":\"1\",\"tokenizer.ggml.model\":\"no_vocab\"}");
     /* Of types that llama.cpp demands, and sizes that no configuration says. */
     has_keys("families/exaone_moe",
              (const char *const[]){"-f", "--groups", "1", NULL},
