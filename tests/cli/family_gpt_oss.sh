@@ -39,3 +39,24 @@ sed -i 's/"hidden_act"/"swiglu_limit": 6.0, &/' other/config.json
 gqa-inspect other >/dev/null
 sed -i '/"rope_scaling"/,/}/d' other/config.json
 gqa-verify -q --against other other || echo "-> $?"
+# As it is published, with experts in MXFP4: heads are shown all the same.
+cp -R "$model" packed
+chmod -R u+w packed
+for layer in 0 1; do
+    experts=model.layers.$layer.mlp.experts
+    rename() {
+        edit_tensors packed/model.safetensors rename "$experts.$1" "$experts.$2"
+    }
+    for part in gate_up_proj down_proj; do
+        rename ${part}_bias kept
+        edit_tensors packed/model.safetensors drop $experts.$part \
+            add $experts.${part}_blocks U8 4,12,1,16 \
+            add $experts.${part}_scales U8 4,12,1
+        rename kept ${part}_bias
+    done
+done
+sed -i 's/"hidden_act"/"quantization_config": {"quant_method": "mxfp4"}, &/' \
+    packed/config.json
+gqa-inspect packed | grep -E '^(decoder|KV)'
+gqa-convert -q -f -g 2 packed out.gqa || echo "-> $?"
+gqa-verify -q --against packed packed || echo "-> $?"
