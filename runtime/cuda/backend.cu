@@ -565,6 +565,7 @@ static constexpr struct gqa_backend make_backend(void)
     b.store = gqa_cuda_store;
     b.attend = gqa_cuda_attend;
     b.merge = gqa_cuda_merge;
+    b.sink = gqa_cuda_sink;
     b.sum_pieces = gqa_cuda_sum_pieces;
     b.norm = gqa_cuda_norm;
     b.linear = gqa_cuda_linear;
@@ -572,6 +573,7 @@ static constexpr struct gqa_backend make_backend(void)
     b.gated = gqa_cuda_gated;
     b.clip = gqa_cuda_clip;
     b.xielu = gqa_cuda_xielu;
+    b.swiglu_pairs = gqa_cuda_swiglu_pairs;
     b.gather = gqa_cuda_gather;
     b.add_rows = gqa_cuda_add_rows;
     b.unembed = gqa_cuda_unembed;

@@ -44,6 +44,7 @@ static const char *const fixtures[] = {
     "families/nllb_moe",
     "families/dots1",
     "families/granitemoeshared",
+    "families/gpt_oss",
     "families/bloom-normed",
     "families/opt-350m",
 };

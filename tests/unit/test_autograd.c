@@ -53,6 +53,7 @@ static const char *const fixtures[] = {
     "families/dots1",
     "families/granitemoeshared",
     "families/switch_transformers-full",
+    "families/gpt_oss",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
