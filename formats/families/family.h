@@ -153,6 +153,9 @@ struct gqa_attention_rule {
     struct gqa_setting bias[4];
     /* Of the output, in the attention, where layers have one by this name. */
     const char *output_bias;
+    /* In the attention, a number for each query head, which has a share of its
+     * softmax as the score of a key would, and no value; NULL: none. */
+    const char *sinks;
     struct gqa_setting scale, scale_rsqrt; /* one of them */
     struct gqa_setting window, soft_cap, clip;
     struct gqa_setting within, span;     /* of an encoder */
@@ -175,6 +178,10 @@ struct gqa_experts_rule {
      * inputs]. */
     const char *each;
     const char *gate, *up, *down; /* within it, or within the layer */
+    /* Of those in one tensor: [n, inputs, outputs]; and their names are whole,
+     * with "_bias" behind them those of biases, [n, outputs]. */
+    bool input_major, bare;
+    bool interleaved; /* gate and up are one, whose outputs alternate */
     struct gqa_setting n, chosen, normalised, jitter, dropout, factor;
     enum gqa_experts_choice choice;
     struct gqa_setting groups, groups_chosen, capacity;
@@ -191,10 +198,14 @@ struct gqa_feed_forward_rule {
     /* plain: the only projection up where there is no gate */
     const char *gate, *up, *plain, *down;
     struct gqa_setting activation;
+    struct gqa_setting alpha, limit; /* of GQA_CLAMPED_SWIGLU */
     gqa_texts constants; /* of the activation: whole names in the layer */
     struct gqa_setting bias[3];
     struct gqa_sublayer_norms norms;
 };
+
+/* The activation of gate and up together (common/functions.h). */
+#define GQA_CLAMPED_SWIGLU "clamped_swiglu"
 
 /* Its gate and what it is multiplied with are one matrix: [gate | up]. */
 bool gqa_gate_is_fused(const struct gqa_feed_forward_rule *rule);

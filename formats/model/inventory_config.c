@@ -7,6 +7,7 @@
 #include "formats/families/kv_said.h"
 #include "formats/families/kv_words.h"
 #include "formats/families/meaning.h"
+#include "formats/model/experts_config.h"
 #include "formats/model/inventory_taking.h"
 #include "formats/model/numbers.h"
 
@@ -200,12 +201,14 @@ static uint64_t find_expert_width(const struct gqa_taking *t)
         snprintf(module, sizeof module, "%.*s0%s.%s.weight", (int)at,
                  rule->each, rule->each + at + 1, rule->down);
     else
-        snprintf(module, sizeof module, "%s.weight", rule->down);
+        gqa_stacked_name(module, sizeof module, rule, rule->down, false);
     for (uint64_t i = 0; i < gqa_taking_layers(t, GQA_STACK_DECODER); i++) {
         gqa_stem_in(&stem, &t->names, stack->layers, (size_t)i, module);
         if (gqa_taking_find(t, stem.text, &index)) {
             const struct gqa_param *p = &t->model->params[index];
 
+            if (rule->input_major)
+                return p->rank == 3 ? p->shape[1] : 0;
             return p->rank > 0 ? p->shape[p->rank - 1] : 0;
         }
     }
