@@ -287,6 +287,8 @@ const char *gqa_align_obstacle(const struct gqa_network *network,
     if (block->k_norm.kind != GQA_NORM_NONE ||
         block->q_norm.kind != GQA_NORM_NONE)
         return "queries and keys are normed";
+    if (block->sinks != GQA_NO_PARAM)
+        return "query heads have sinks";
     if (block->rope && block->rope->first)
         return "queries and keys are rotated at their ends";
     return block->clip > 0 ? "queries, keys and values are clipped" : NULL;

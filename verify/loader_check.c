@@ -90,19 +90,9 @@ static void check_needed(json_t *list, const struct gqa_subject *subject,
     }
 }
 
-/* A file by itself may have a number that no word says: no class is meant to
- * load it. */
-static bool is_for_classes(const struct gqa_subject *subject)
-{
-    const struct gqa_model *m = subject->model;
-
-    return gqa_checkpoint_is_folder(subject->checkpoint) ||
-           gqa_kv_said_can(m->family, m->config, m->attentions[0].n_heads,
-                           gqa_model_kv_heads(m));
-}
-
 /* Where words say as many KV heads as there are query heads, what classes read
- * besides has to say as many, or nothing. */
+ * besides has to say as many, or nothing; in a file that is no folder, what the
+ * tensors have will do, which words may be unable to say. */
 static void check_also(json_t *list, const struct gqa_subject *subject,
                        const struct gqa_subject *original)
 {
@@ -113,10 +103,12 @@ static void check_also(json_t *list, const struct gqa_subject *subject,
     char clause[GQA_CLAUSE_MAX], text[41];
     uint64_t n;
 
-    if (!said || json_is_null(said) || !is_for_classes(subject) ||
+    if (!said || json_is_null(said) ||
         strcmp(gqa_kv_said_key(m->family, m->config), key) == 0 ||
         gqa_kv_said_count(m->family, m->config, n_heads) != n_heads ||
-        (gqa_json_u64(said, &n) && n == n_heads) ||
+        (gqa_json_u64(said, &n) &&
+         (n == n_heads || (n == m->attentions[0].n_kv_heads &&
+                           !gqa_checkpoint_is_folder(subject->checkpoint)))) ||
         is_said_by(original, key, said))
         return;
     gqa_value_text(text, sizeof text, said);
