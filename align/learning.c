@@ -49,7 +49,7 @@ enum gqa_status gqa_learning_open(struct gqa_learning *l)
         return gqa_fail(st,
                         "layers that run several times (ALBERT's) see another "
                         "stream each time, and nothing is learned of all of "
-                        "them; other methods need no run");
+                        "them; --calibrate=none takes weights alone");
     if (l->asked->device != GQA_LEARN_CPU) {
         st = gqa_cuda_backend_load(&l->backend);
         if (st == GQA_OK)

@@ -10,6 +10,7 @@
 #include "common/progress.h"
 #include "convert/card.h"
 #include "convert/check_inventory.h"
+#include "convert/could_align.h"
 #include "convert/describe.h"
 #include "convert/produce.h"
 #include "convert/remote_code.h"
@@ -235,6 +236,8 @@ static enum gqa_status summarise(struct gqa_conversion *c)
     c->elapsed_s = gqa_clock_s() - c->start_s;
     if (c->options->common.json)
         st = gqa_summary_json(&c->json, c);
+    else if (c->options->plan.method == GQA_METHOD_MEAN)
+        st = gqa_could_align(&c->could_align, c->plan);
     return st == GQA_OK ? c->report(c) : st;
 }
 

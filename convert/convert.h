@@ -22,6 +22,7 @@ struct gqa_conversion {
     uint64_t content_bytes;           /* of the tensors to write */
     size_t n_unwritten;               /* tensors of the source, or in part */
     uint64_t n_nan, n_inf;            /* met in all output tensors */
+    bool could_align;                 /* a mean; of what is told alone */
     enum gqa_status (*report)(const struct gqa_conversion *c);
     double start_s, elapsed_s;
     char *json; /* the summary; NULL unless the options ask for it. Owned */

@@ -179,6 +179,11 @@ void gqa_summary_print(FILE *out, const struct gqa_conversion *c)
     if (t.after.low >= t.before.high)
         return;
     fprintf(out, "\n%s\n", advice(o));
+    if (c->could_align)
+        fprintf(out, "--method=aligned keeps most of it without training%s\n",
+                t.self_after < t.self_before || t.cross_after < t.cross_before
+                    ? "; gqa-inspect --plan predicts\nhow much."
+                    : ".");
     if (note)
         fprintf(out, "%s\n", note);
     if (has_shared_norm(c->model))

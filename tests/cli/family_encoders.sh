@@ -14,3 +14,7 @@ for model in "$DATA"/encoders/*/; do
 done
 # Layers that run several times see several streams.
 gqa-convert -q -f -g 2 --method aligned -a encoder "$DATA/encoders/albert" out.gqa || echo $?
+gqa-convert -q -f -g 2 --method aligned --calibrate none -a encoder \
+    "$DATA/encoders/albert" out.gqa
+gqa-verify --samples 2 --length 8 --against "$DATA/encoders/albert" out.gqa |
+    grep -E '^(weights +grouped|exact)'
