@@ -98,18 +98,26 @@ enum gqa_status gqa_part_embed_from(const struct gqa_runtime *r,
     return st == GQA_OK ? norm_embedded(r, stack, x, n_rows) : st;
 }
 
+struct gqa_part_hidden gqa_part_transform(const struct gqa_network *n,
+                                          void *out, void *plain)
+{
+    static const struct gqa_linear none = {.weight = GQA_NO_PARAM,
+                                           .bias = GQA_NO_PARAM};
+
+    return (struct gqa_part_hidden){.gate = &none,
+                                    .up = &n->transform,
+                                    .activation = n->transform_activation,
+                                    .out = out,
+                                    .up_room = plain,
+                                    .kept = plain != out};
+}
+
 /* What logits are made of, where that is not the final norm's output. */
 static enum gqa_status transform(const struct gqa_runtime *r, void *out,
                                  const void *x, uint64_t n_rows)
 {
     const struct gqa_network *n = r->network;
-    static const struct gqa_linear none = {.weight = GQA_NO_PARAM,
-                                           .bias = GQA_NO_PARAM};
-    const struct gqa_part_hidden part = {.gate = &none,
-                                         .up = &n->transform,
-                                         .activation = n->transform_activation,
-                                         .out = out,
-                                         .up_room = out};
+    const struct gqa_part_hidden part = gqa_part_transform(n, out, out);
     const enum gqa_status st = gqa_part_hidden(r, &part, x, n_rows);
 
     return st == GQA_OK

@@ -83,6 +83,11 @@ enum gqa_status gqa_part_hidden(const struct gqa_runtime *runtime,
                                 const struct gqa_part_hidden *hidden,
                                 const void *x, uint64_t n_rows);
 
+/* The network's transform up to its norm, as that; plain: what act() is given,
+ * or out. */
+struct gqa_part_hidden gqa_part_transform(const struct gqa_network *network,
+                                          void *out, void *plain);
+
 /* What a norm of q or k goes over: each head by itself, or all as one of
  * *width elements. */
 struct gqa_head_place gqa_part_normed(uint64_t *width,

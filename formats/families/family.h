@@ -30,6 +30,7 @@ struct gqa_config_keys {
     gqa_texts n_layers, n_decoder_layers;
     uint64_t d_ff_per_d_model; /* times d_model where d_ff says nothing, or 0 */
     const char *d_ff_times; /* the key that says how many times d_model it is */
+    uint64_t d_ff_times_stock; /* in transformers, whatever that says, or 0 */
     gqa_texts vocab_size, max_positions;
     gqa_texts start_token, end_token, pad_token;
     /* For comparing configurations: what keys stand for where they are not

@@ -172,6 +172,7 @@ static const struct gqa_field config_fields[] = {
     TEXTS("vocab_size", gqa_config_keys, vocab_size),
     COUNT("d_ff_per_d_model", gqa_config_keys, d_ff_per_d_model),
     TEXT("d_ff_times", gqa_config_keys, d_ff_times),
+    COUNT("d_ff_times_stock", gqa_config_keys, d_ff_times_stock),
     TEXTS("max_positions", gqa_config_keys, max_positions),
     TEXTS("start_token", gqa_config_keys, start_token),
     TEXTS("end_token", gqa_config_keys, end_token),

@@ -109,11 +109,11 @@ static enum gqa_status refuse_extra(const struct gqa_param *param,
                         "the unquantised checkpoint, then quantise",
                         param->name);
     cause = gqa_leftover_cause(leaf);
-    return gqa_fail(
-        gqa_leftover_is_quantised(leaf) ? GQA_ERR_UNSUPPORTED : GQA_ERR_FORMAT,
-        "'%s' is no parameter that an attention of family %s "
-        "has%s%s",
-        param->name, family->name, cause ? ": " : "", cause ? cause : "");
+    return gqa_fail(cause ? GQA_ERR_UNSUPPORTED : GQA_ERR_FORMAT,
+                    "'%s' is no parameter that an attention of family %s "
+                    "has%s%s",
+                    param->name, family->name, cause ? ": " : "",
+                    cause ? cause : "");
 }
 
 /* What stands behind the module of a norm of queries (0) or keys (1), or

@@ -135,7 +135,8 @@ static uint64_t said_times(const struct gqa_taking *t, const char *key)
     return gqa_json_u64(value, &n) && n <= GQA_MAX_CONFIG_COUNT ? n : 0;
 }
 
-/* The same of a stack's feed-forward, where that key says it. */
+/* The same of a stack's feed-forward, where that key says it. What classes of
+ * transformers make of it, whatever it says, is right as well. */
 static enum gqa_status choose_by_times(struct gqa_taking *t,
                                        enum gqa_stack stack)
 {
@@ -145,7 +146,8 @@ static enum gqa_status choose_by_times(struct gqa_taking *t,
     uint64_t *width = &t->d_ff[stack];
     const enum gqa_status st = find_width(width, t, stack, said);
 
-    if (st != GQA_OK || !times || !*width || said == *width)
+    if (st != GQA_OK || !times || !*width || said == *width ||
+        *width == t->family->keys.d_ff_times_stock * t->model->d_model)
         return st;
     return gqa_taking_fault(t, GQA_FAULT_CONFIG, key,
                             "%s is %llu in %s, which makes the feed-forward "

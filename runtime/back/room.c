@@ -370,13 +370,16 @@ static struct widths widths_of(const struct gqa_runtime *r,
             w.normed = w.normed || b->parallel;
         }
     }
+    if (r->network->transforms)
+        w.ff = gqa_max_u64(w.ff, w.rows * r->network->d_model);
     return w;
 }
 
-/* Of the embedding or of what makes logits. */
-static bool has_other_widths(const struct gqa_network *n)
+/* Whether embedding or logits have rows of their own, which are made again. */
+static bool has_other_rows(const struct gqa_network *n)
 {
-    return n->logit_width || n->stacks[n->n_stacks - 1].embedding_width;
+    return n->logit_width || n->transforms ||
+           n->stacks[n->n_stacks - 1].embedding_width;
 }
 
 /* Whether what is normed is a sum, which the way back makes again. */
@@ -405,9 +408,8 @@ uint64_t gqa_tape_scratch_place(struct gqa_tape_scratch *scratch, char *base,
         scratch->ff_normed = take_reals(&p, w.rows, d);
     scratch->k = take_reals(&p, w.k, 1);
     scratch->v = take_reals(&p, w.v, 1);
-    if (w.scaled ||
-        (trained && (w.output || has_other_widths(runtime->network) ||
-                     norms_sums(runtime->network))))
+    if (w.scaled || (trained && (w.output || has_other_rows(runtime->network) ||
+                                 norms_sums(runtime->network))))
         scratch->output = take_reals(&p, w.rows, widest);
     scratch->picked = take_reals(&p, w.pairs, d);
     scratch->summed_attended = take_reals(&p, w.summed_attended, 1);

@@ -21,6 +21,7 @@ static const char *const fixtures[] = {
     "runtime/t5-v1_1",
     "families/gemma2",
     "families/granite",
+    "families/roberta-decoder",
     "families/mixtral",
     "families/qwen2_moe",
     "families/granitemoe",

@@ -36,6 +36,8 @@ static const char *const fixtures[] = {
     "families/whisper",
     "families/speech_to_text",
     "families/trocr",
+    "families/bert-decoder",
+    "families/roberta-decoder",
     "families/musicgen",
     "families/gpt2-cross",
     "families/t5gemma",
