@@ -247,6 +247,24 @@ static enum gqa_status read_no_rope(bool *out, const json_t *config,
     return st;
 }
 
+/* All of them, where there is no such list. */
+static enum gqa_status read_layer_theta(bool *out, const json_t *config,
+                                        size_t layer)
+{
+    const json_t *list = json_object_get(config, "layer_rope_theta");
+    const json_t *said = json_array_get(list, layer);
+
+    if (!list || json_is_null(list))
+        return GQA_OK;
+    *out = json_number_value(said) != 0;
+    return json_is_number(said)
+               ? GQA_OK
+               : gqa_fail(GQA_ERR_FORMAT,
+                          "configuration: layer_rope_theta says no number for "
+                          "layer %zu",
+                          layer);
+}
+
 enum gqa_status gqa_layer_turns(bool *out,
                                 const struct gqa_behaviours *behaviours,
                                 const json_t *config, size_t layer)
@@ -256,6 +274,8 @@ enum gqa_status gqa_layer_turns(bool *out,
         (behaviours->rope_layers == GQA_ROPE_EXAONE4 &&
          !json_is_null(json_object_get(config, "sliding_window"))))
         return gqa_layer_slides(out, behaviours, config, layer);
+    if (behaviours->rope_layers == GQA_ROPE_LAYER_THETA)
+        return read_layer_theta(out, config, layer);
     return behaviours->rope_layers == GQA_ROPE_NO_ROPE_LAYERS
                ? read_no_rope(out, config, layer)
                : GQA_OK;
@@ -394,6 +414,8 @@ bool gqa_behaviours_read(const struct gqa_behaviours *behaviours,
 {
     return (behaviours->rope_layers == GQA_ROPE_NO_ROPE_LAYERS &&
             strcmp(key, "no_rope_layers") == 0) ||
+           (behaviours->rope_layers == GQA_ROPE_LAYER_THETA &&
+            strcmp(key, "layer_rope_theta") == 0) ||
            gqa_settings_read(behaviours->sliding_pattern.json, key) ||
            gqa_settings_read(behaviours->dense_layers.json, key);
 }

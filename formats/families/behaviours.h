@@ -35,6 +35,7 @@ enum gqa_rope_layers {
     GQA_ROPE_SLIDING,        /* those that the window holds for (Cohere 2) */
     GQA_ROPE_NO_ROPE_LAYERS, /* as no_rope_layers says (SmolLM3) */
     GQA_ROPE_EXAONE4,        /* SLIDING, or all where there is no window */
+    GQA_ROPE_LAYER_THETA,    /* those whose layer_rope_theta is not 0 */
 };
 
 /* behaviours.score_scale: what `scale` is multiplied with, by layer. */

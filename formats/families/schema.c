@@ -55,12 +55,13 @@ static const char *const sliding_words[] = {
     [GQA_SLIDING_GPT_NEO] = "gpt_neo",
     [GQA_SLIDING_BUT_FIRST] = "but_first",
     NULL};
-static const char *const rope_words[] = {[GQA_ROPE_ALL] = "",
-                                         [GQA_ROPE_SLIDING] = "sliding",
-                                         [GQA_ROPE_NO_ROPE_LAYERS] =
-                                             "no_rope_layers",
-                                         [GQA_ROPE_EXAONE4] = "exaone4",
-                                         NULL};
+static const char *const rope_words[] = {
+    [GQA_ROPE_ALL] = "",
+    [GQA_ROPE_SLIDING] = "sliding",
+    [GQA_ROPE_NO_ROPE_LAYERS] = "no_rope_layers",
+    [GQA_ROPE_EXAONE4] = "exaone4",
+    [GQA_ROPE_LAYER_THETA] = "layer_rope_theta",
+    NULL};
 static const char *const expert_layers_words[] = {
     [GQA_EXPERT_LAYERS_ALL] = "",
     [GQA_EXPERT_LAYERS_QWEN2_MOE] = "qwen2_moe",

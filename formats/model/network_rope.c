@@ -485,6 +485,26 @@ enum gqa_status gqa_rope_theta(double *theta,
     return st;
 }
 
+/* Where each layer has a base, those that rotate have the one of all. */
+static enum gqa_status check_bases(const struct gqa_model *model, double theta)
+{
+    const json_t *list = json_object_get(model->config, "layer_rope_theta");
+
+    if (model->family->behaviours.rope_layers != GQA_ROPE_LAYER_THETA)
+        return GQA_OK;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const double base = json_number_value(json_array_get(list, i));
+
+        if (base != 0 && base != theta)
+            return gqa_fail(GQA_ERR_UNSUPPORTED,
+                            "configuration: layer_rope_theta of layer %zu is "
+                            "%g, and rope_theta %g: layers with bases of their "
+                            "own cannot be run",
+                            i, base, theta);
+    }
+    return GQA_OK;
+}
+
 enum gqa_status gqa_ropes_create(struct gqa_rope *out, struct gqa_rope *local,
                                  const struct gqa_model *model)
 {
@@ -496,6 +516,7 @@ enum gqa_status gqa_ropes_create(struct gqa_rope *out, struct gqa_rope *local,
     if (!turning)
         return GQA_OK;
     if ((st = gqa_rope_theta(&theta, rule, model->config)) != GQA_OK ||
+        (st = check_bases(model, theta)) != GQA_OK ||
         (st = gqa_setting_number(&of_local, &rule->local_theta,
                                  model->config)) != GQA_OK ||
         (st = gqa_rope_create(out, model->config, theta,

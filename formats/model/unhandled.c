@@ -16,8 +16,6 @@ static const char no_attention[] =
 static const char encoder[] =
     "an encoder, which keeps no KV cache: grouping would save some of its "
     "weights, and none of a cache";
-static const char rope_of_layers[] =
-    "its configuration has a base of RoPE for each layer";
 static const char shared_layers[] =
     "some of its layers attend to keys and values of others";
 static const char several_at_once[] =
@@ -48,8 +46,6 @@ static const struct {
     {"gemma4", shared_layers},
     {"gemma4_text", shared_layers},
     {"glm4_moe_lite", latent},
-    {"granite_swa", rope_of_layers},
-    {"granitemoe_swa", rope_of_layers},
     {"jamba", hybrid},
     {"jetmoe", "its queries and outputs are those of experts, of which a token "
                "has as many as share each head of keys and values"},

@@ -164,6 +164,14 @@ LATER = {
     "cwm": lambda n: decoder(n, "Cwm", kv=2, head_dim=6, sliding_window=3, eos_token_id=2, rope_parameters={
         "rope_type": "llama3", "rope_theta": 1000000.0, "factor": 16.0, "high_freq_factor": 4.0,
         "low_freq_factor": 1.0, "original_max_position_embeddings": 32}),
+    "granite_swa": lambda n: decoder(n, None, repeat=2, cls=tr.GraniteSWAForCausalLM, config="GraniteSWAConfig",
+                                     num_hidden_layers=3, sliding_window=3, layer_rope_theta=[0, 10000.0, 10000.0],
+                                     embedding_multiplier=3.0, residual_multiplier=0.4, logits_scaling=2.5,
+                                     attention_multiplier=0.3, tie_word_embeddings=False),
+    "granitemoe_swa": lambda n: decoder(n, None, kv=2, cls=tr.GraniteMoeSWAForCausalLM, config="GraniteMoeSWAConfig",
+                                        intermediate_size=6, num_local_experts=4, num_experts_per_tok=2,
+                                        shared_intermediate_size=7, sliding_window=3, embedding_multiplier=3.0,
+                                        residual_multiplier=0.4, logits_scaling=2.5, attention_multiplier=0.3),
     "minimax_m2": lambda n: decoder(n, "MiniMaxM2", repeat=2, head_dim=8, intermediate_size=6, num_local_experts=5,
                                     num_experts_per_tok=3, rotary_dim=4),
     "solar_open": lambda n: decoder(n, "SolarOpen", kv=2, head_dim=6, attention_bias=True, n_routed_experts=4,
@@ -340,7 +348,10 @@ def load(folder):
                 local = copy.deepcopy(module.config)
                 local.rope_theta, local.rope_scaling = local.rope_local_base_freq, {"rope_type": "default"}
                 module.rotary_emb_local = type(module.rotary_emb)(local)
-            if hasattr(module, "rotary_embs"):  # OLMo 3
+            if isinstance(getattr(module, "rotary_embs", None), torch.nn.ModuleList):  # of bases of layers
+                for i, rope in enumerate(module.rotary_embs):
+                    module.rotary_embs[i] = type(rope)(rope.config)
+            elif hasattr(module, "rotary_embs"):  # OLMo 3
                 module.rotary_embs["sliding_attention"] = type(module.rotary_embs["full_attention"])(
                     model.config, rope_type="default")
                 module.rotary_embs["full_attention"] = type(module.rotary_embs["full_attention"])(model.config)
