@@ -340,7 +340,7 @@ static json_t *fitted(json_t *value, const struct gqa_gguf_key *k)
 static enum gqa_status tell_row(const struct telling *t,
                                 const struct gqa_gguf_key *k)
 {
-    json_t *value = known(t, k->theirs);
+    json_t *value = k->flags & GQA_GGUF_AS_SAID ? NULL : known(t, k->theirs);
 
     if (is_set(t->d, k->theirs)) {
         json_decref(value);
