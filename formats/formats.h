@@ -36,15 +36,21 @@
     X(xz)              \
     X(bzip2)           \
     X(sevenzip)        \
+    X(rar)             \
+    X(lz4)             \
     X(tar)             \
     X(numpy)           \
     X(git_lfs)         \
     X(web_page)        \
+    X(server_error)    \
+    X(openvino)        \
     X(t5x)             \
     X(apple_double)    \
     X(tflite)          \
     X(tensorrt)        \
+    X(llm_c)           \
     X(ctranslate2)     \
+    X(core_ml)         \
     X(saved_model)     \
     X(onnx)            \
     X(tf_checkpoint)   \

@@ -48,6 +48,11 @@ char *gqa_path_folder(const char *path)
     return strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
+static bool is_adapter(const char *name)
+{
+    return fnmatch("adapter_model.*", name, 0) == 0;
+}
+
 /* Whether a file, one of many that are called so, is of the format, and no
  * state of training or the like. What cannot be read is not. */
 static bool is_of_format(const struct gqa_format *format, const char *folder,
@@ -59,7 +64,8 @@ static bool is_of_format(const struct gqa_format *format, const char *folder,
     uint64_t size;
     int fd;
 
-    if (gqa_foreign_name_is_made(name) || (foreign && foreign->decides) ||
+    if ((gqa_foreign_name_is_made(name) && !is_adapter(name)) ||
+        (foreign && foreign->decides) ||
         snprintf(path, sizeof path, "%s/%s", folder, name) >=
             (int)sizeof path ||
         gqa_file_open(&fd, &size, path) != GQA_OK)
@@ -91,11 +97,6 @@ static bool is_beside_gguf(const char *name)
 {
     return fnmatch("*mmproj*.gguf", name, 0) == 0 ||
            fnmatch("*imatrix*.gguf", name, 0) == 0;
-}
-
-static bool is_adapter(const char *name)
-{
-    return fnmatch("adapter_model.*", name, 0) == 0;
 }
 
 /* What is looked for: a pattern or, if NULL, the ending of any format read. */
@@ -366,6 +367,9 @@ static enum gqa_status refuse_folder(const char *folder,
                         "%s: a cache of models from a hub; give the folder of "
                         "one in %s/snapshots",
                         folder, folder);
+    /* A .mlpackage, whatever it is called. */
+    if (is_there(list, "Manifest.json") && is_there(list, "Data"))
+        return gqa_fail(GQA_ERR_UNSUPPORTED, "%s: " CORE_ML_WORDS, folder);
     if ((st = refuse_told(folder, list)) != GQA_OK)
         return st;
     say_rest(rest, sizeof rest, list);

@@ -2,6 +2,7 @@
  * Formats that people do meet and that are not read: what to do about them.
  */
 #include <string.h>
+#include <strings.h>
 
 #include "common/file.h"
 #include "formats/foreign/words.h"
@@ -20,6 +21,8 @@ const struct gqa_format gqa_format_pickle = {
 const struct gqa_format gqa_format_ggml = {
     .marks = (const struct gqa_mark[]){GQA_MARK(0, "lmgg"),
                                        GQA_MARK(0, "tjgg"),
+                                       GQA_MARK(0, "fmgg"),
+                                       GQA_MARK(0, "algg"),
                                        {0}},
     .advice = GGML_WORDS,
 };
@@ -53,6 +56,16 @@ const struct gqa_format gqa_format_sevenzip = {
     .advice = "a 7z archive; unpack it first",
 };
 
+const struct gqa_format gqa_format_rar = {
+    .marks = (const struct gqa_mark[]){GQA_MARK(0, "Rar!\x1a\x07"), {0}},
+    .advice = "a RAR archive; unpack it first",
+};
+
+const struct gqa_format gqa_format_lz4 = {
+    .marks = (const struct gqa_mark[]){GQA_MARK(0, "\x04\x22\x4d\x18"), {0}},
+    .advice = "compressed with lz4; decompress it first (unlz4)",
+};
+
 const struct gqa_format gqa_format_tar = {
     .marks = (const struct gqa_mark[]){GQA_MARK(257, "ustar"), {0}},
     .advice = "a tar archive; unpack it first (NeMo's .nemo is one)",
@@ -70,18 +83,79 @@ const struct gqa_format gqa_format_git_lfs = {
     .advice = "a Git LFS pointer in place of the file; fetch it (git lfs pull)",
 };
 
+/* Behind a byte order mark, white space and an XML declaration, if any; upper
+ * and lower case are one in HTML. */
+static bool begins_with_tag(const struct gqa_file_start *start, const char *tag)
+{
+    const char *text = (const char *)start->bytes;
+    size_t i = gqa_start_has(start, 0, "\xef\xbb\xbf", 3) ? 3 : 0;
+    const size_t n = strlen(tag);
+
+    for (;;) {
+        const char *end;
+
+        while (i < start->n && text[i] && strchr(" \t\r\n", text[i]))
+            i++;
+        if (!gqa_start_has(start, i, "<?xml", 5))
+            break;
+        end = memchr(text + i, '>', start->n - i);
+        if (!end)
+            break;
+        i = (size_t)(end - text) + 1;
+    }
+    return start->n - i >= n && strncasecmp(text + i, tag, n) == 0;
+}
+
+static enum gqa_status recognise_web_page(bool *is,
+                                          const struct gqa_file_start *start)
+{
+    *is = begins_with_tag(start, "<!DOCTYPE html") ||
+          begins_with_tag(start, "<html") || begins_with_tag(start, "<head");
+    return GQA_OK;
+}
+
 const struct gqa_format gqa_format_web_page = {
-    .marks = (const struct gqa_mark[]){GQA_MARK(0, "<!DOCTYPE"),
-                                       GQA_MARK(0, "<!doctype"),
-                                       GQA_MARK(0, "<html"),
-                                       {0}},
+    .recognise = recognise_web_page,
     .advice = "a web page; the download went wrong",
+};
+
+/* As stores of objects answer. */
+static enum gqa_status recognise_server_error(
+    bool *is, const struct gqa_file_start *start)
+{
+    *is = begins_with_tag(start, "<Error>");
+    return GQA_OK;
+}
+
+const struct gqa_format gqa_format_server_error = {
+    .recognise = recognise_server_error,
+    .advice = "what a server says in place of the file; the download went "
+              "wrong",
+};
+
+static enum gqa_status recognise_openvino(bool *is,
+                                          const struct gqa_file_start *start)
+{
+    *is = begins_with_tag(start, "<net name=");
+    return GQA_OK;
+}
+
+/* The graph; what lies beside it, the weights, has no mark. */
+const struct gqa_format gqa_format_openvino = {
+    .recognise = recognise_openvino,
+    .advice = OPENVINO_WORDS,
+    .endings =
+        (const struct gqa_name_ending[]){{.text = ".xml", .may_be_else = true},
+                                         {0}},
 };
 
 const struct gqa_format gqa_format_t5x = {
     .marks = (const struct gqa_mark[]){GQA_MARK(1, "\xa7version"), {0}},
     .advice = "a T5X checkpoint; convert it to Hugging Face form first "
               "(transformers: convert_t5x_checkpoint_to_pytorch.py)",
+    .endings =
+        (const struct gqa_name_ending[]){
+            {.text = "checkpoint", .may_be_else = true}, {0}},
 };
 
 /* A map of parameters by the names of their modules. */
@@ -106,6 +180,45 @@ const struct gqa_format gqa_format_flax = {
     .recognise = recognise_flax,
     .advice = FLAX_WORDS,
     .endings = (const struct gqa_name_ending[]){{.text = ".msgpack"}, {0}},
+};
+
+/* Of a field of protobuf: behind its tag and its length, what it holds. 0: it
+ * is another, or lies further on. */
+static size_t enter_field(const struct gqa_file_start *start, size_t at,
+                          unsigned char tag)
+{
+    const unsigned char *b = start->bytes;
+
+    if (at == 0 || at >= start->n || b[at] != tag)
+        return 0;
+    for (at++; at < start->n; at++)
+        if (b[at] < 0x80)
+            return at + 1;
+    return 0;
+}
+
+/*
+ * Version, description, in that the first input, in that its name. Both others
+ * have a second field of that number: a SavedModel's holds no message of which
+ * the first is a text, and an ONNX model's is one.
+ */
+static enum gqa_status recognise_core_ml(bool *is,
+                                         const struct gqa_file_start *start)
+{
+    const unsigned char *b = start->bytes;
+    size_t at = start->n > 3 && b[0] == 0x08 && b[1] < 64 ? 2 : 0;
+
+    at = enter_field(start, at, 0x12);
+    at = enter_field(start, at, 0x0a);
+    at = enter_field(start, at, 0x0a);
+    *is = at > 0 && at < start->n && b[at] > ' ' && b[at] < 0x7f;
+    return GQA_OK;
+}
+
+const struct gqa_format gqa_format_core_ml = {
+    .recognise = recognise_core_ml,
+    .advice = CORE_ML_WORDS,
+    .endings = (const struct gqa_name_ending[]){{.text = ".mlmodel"}, {0}},
 };
 
 /* Messages of protobuf: the version of the format, then a field that only such
@@ -140,9 +253,19 @@ const struct gqa_format gqa_format_tflite = {
 };
 
 const struct gqa_format gqa_format_tensorrt = {
-    .marks = (const struct gqa_mark[]){GQA_MARK(0, "ftrt"), {0}},
+    .marks = (const struct gqa_mark[]){GQA_MARK(0, "ftrt"),
+                                       GQA_MARK(0, "ptrt"),
+                                       {0}},
     .advice = TENSORRT_WORDS,
     .endings = (const struct gqa_name_ending[]){{.text = ".engine"}, {0}},
+};
+
+/* GPT-2 and Llama 3 */
+const struct gqa_format gqa_format_llm_c = {
+    .marks = (const struct gqa_mark[]){GQA_MARK(0, "\xc6\xd7\x34\x01"),
+                                       GQA_MARK(0, "\xa3\xd9\x34\x01"),
+                                       {0}},
+    .advice = LLM_C_WORDS,
 };
 
 /* A version, and the name of a class behind its length. */

@@ -6,8 +6,8 @@
 #include "formats/foreign/words.h"
 
 const struct gqa_foreign_name gqa_foreign_names[] = {
-    {"adapter_model.bin", ADAPTER_WORDS, true},
-    {"adapter_model.pt", ADAPTER_WORDS, true},
+    {"adapter_model.bin", ADAPTER_WORDS, false},
+    {"adapter_model.pt", ADAPTER_WORDS, false},
     {"*.distcp", DCP_WORDS, true},
     {".metadata", DCP_WORDS, true},
     {"*_model_states.pt", DEEPSPEED_WORDS, true},
@@ -30,7 +30,10 @@ const struct gqa_foreign_name gqa_foreign_names[] = {
     {"*.onnx", ONNX_WORDS, false},
     {"*.tflite", TFLITE_WORDS, false},
     {"*.engine", TENSORRT_WORDS, false},
+    {"*.plan", TENSORRT_WORDS, false},
     {"*.mlmodel", CORE_ML_WORDS, false},
+    {"*.mlpackage", CORE_ML_WORDS, true},
+    {"coremldata.bin", CORE_ML_WORDS, true},
     {"*.ot", RUST_BERT_WORDS, true},
     {"*.nemo",
      "a NeMo archive; unpack it (tar -xf FILE) and convert what is in it to "

@@ -81,6 +81,9 @@
     "an OpenVINO model, a graph for runtimes; " CONVERT_ITS_SOURCE
 #define CORE_ML_WORDS \
     "a Core ML model, a graph for runtimes; " CONVERT_ITS_SOURCE
+#define LLM_C_WORDS                                                     \
+    "weights of llm.c; write Hugging Face's form with its own script, " \
+    "dev/eval/export_hf.py"
 #define MMPROJ_WORDS                                                    \
     "what sees or hears for a model, as llama.cpp has it: a GGUF file " \
     "without "                                                          \

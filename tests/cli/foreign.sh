@@ -27,6 +27,7 @@ rm out.gqa
 # Tensors of models that are not ours are listed all the same.
 gqa-inspect "$DATA/foreign/mla" 2>/dev/null | grep kv_a
 gqa-inspect "$DATA/foreign/peft" 2>/dev/null | grep lora_A
+gqa-inspect "$DATA/foreign/peft-bin" 2>/dev/null | grep lora_A
 
 # Files of macOS beside the files are no candidates; parts of TensorRT-LLM's
 # checkpoints are no shards.

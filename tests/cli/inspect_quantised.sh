@@ -19,6 +19,9 @@ quantised add $layer.k_proj.weight_packed I32 24,9
 quantised add $layer.k_proj.biases F16 24,2
 quantised add $layer.k_proj.SCB F32 24
 quantised add $layer.k_proj.W_q U8 24,36
+quantised add $layer.k_proj.q_weight I32 9,24
+quantised add $layer.k_proj.lora_A.default.weight F32 2,72
+quantised add $layer.q_proj.base_layer.weight F32 72,72
 echo '== an adapter'
 gqa-inspect "$DATA/foreign/peft" | sed -n '/^Model/,/^Tensors/p'
 gqa-inspect --json "$DATA/foreign/peft" | grep adapter_for

@@ -9,9 +9,11 @@ usage: make_foreign.py FOLDER
 import os
 import sys
 
+import coremltools
 import ctranslate2
 import numpy as np
 import onnx
+import openvino
 import peft
 import torch
 import torch.distributed.checkpoint as dcp
@@ -62,6 +64,34 @@ def write_arrays():
             {"transformer": {"wte": {"embedding": np.zeros((2, 2), "f4")}}}))
 
 
+def write_core_ml():
+    """A network, the first version of its file, and a program in a folder."""
+    array = coremltools.models.datatypes.Array(2)
+    network = coremltools.models.neural_network.NeuralNetworkBuilder(
+        [("x", array)], [("y", array)])
+    network.add_inner_product(
+        "y", np.ones((2, 2), "f4"), None, 2, 2, False, "x", "y")
+    coremltools.models.MLModel(network.spec).save(
+        folder("core-ml") + "/model.mlmodel")
+    mil = coremltools.converters.mil.Builder
+
+    @mil.program(input_specs=[mil.TensorSpec(shape=(1, 2))])
+    def program(x):
+        return mil.linear(x=x, weight=np.ones((2, 2), "f4"))
+
+    coremltools.convert(program, convert_to="mlprogram").save(
+        "core-ml-package.mlpackage")
+    os.rename("core-ml-package.mlpackage", "core-ml-package")
+
+
+def write_openvino():
+    x = openvino.opset13.parameter([1, 2], np.float32, name="x")
+    y = openvino.opset13.matmul(
+        x, openvino.opset13.constant(np.ones((2, 2), "f4")), False, False)
+    openvino.save_model(
+        openvino.Model([y], [x], "m"), folder("openvino") + "/model.xml")
+
+
 class Tokenizer:
     unk_token, bos_token, eos_token = "u", "b", "e"
 
@@ -86,6 +116,7 @@ def write_llamas():
     adapter = peft.get_peft_model(
         model, peft.LoraConfig(r=1, target_modules=["q_proj"]))
     save(adapter, "peft")
+    save(adapter, "peft-bin", safe_serialization=False)
     Converter("base").convert("ctranslate2", force=True)
     for name in os.listdir("base"):
         os.remove("base/" + name)
@@ -114,6 +145,8 @@ def write_others():
 
 write_torch()
 write_graphs()
+write_core_ml()
+write_openvino()
 write_arrays()
 write_llamas()
 write_others()

@@ -439,7 +439,6 @@ static const struct {
     const char *name;
     const char *words;
 } named[] = {
-    {"adapter_model.bin", ADAPTER_WORDS},
     {"__0_0.distcp", DCP_WORDS},
     {".metadata", DCP_WORDS},
     {"mp_rank_00_model_states.pt", DEEPSPEED_WORDS},
