@@ -248,26 +248,13 @@ static void take_near(json_t *theirs, const json_t *ours, const char *key)
         json_object_set(theirs, key, value);
 }
 
-/* The number of all layers; NULL: they differ, or there is none. */
-static const json_t *one_of(const json_t *value)
-{
-    const json_t *first = json_array_get(value, 0);
-
-    if (!json_is_array(value))
-        return value;
-    for (size_t i = 1; i < json_array_size(value); i++)
-        if (!json_equal(json_array_get(value, i), first))
-            return NULL;
-    return first;
-}
-
 /* What is the same in all layers is said by one number, or by a list. */
 static void take_list(json_t *theirs, const json_t *ours, const char *key)
 {
     json_t *list = json_object_get(ours, key);
-    const json_t *one = one_of(list);
+    const json_t *one = gqa_gguf_one_of(list);
 
-    if (one && json_equal(one, one_of(json_object_get(theirs, key))))
+    if (one && json_equal(one, gqa_gguf_one_of(json_object_get(theirs, key))))
         json_object_set(theirs, key, list);
 }
 

@@ -68,6 +68,12 @@ enum gqa_status gqa_gguf_tensor_place(
     const struct gqa_gguf_architecture *architecture,
     const struct gqa_gguf_header *header, const struct gqa_gguf_tensor *tensor);
 
+/* How many layers the model has, without those behind them that predict more
+ * tokens than the next one. false: the keys say no such number. */
+bool gqa_gguf_n_layers(uint64_t *n,
+                       const struct gqa_gguf_architecture *architecture,
+                       const json_t *keys);
+
 /* Whether it is of a layer that predicts more tokens than the next one, behind
  * those of the model: no parameter, either. */
 bool gqa_gguf_predicts_more(const struct gqa_gguf_architecture *architecture,
@@ -121,6 +127,10 @@ void gqa_gguf_key_name(char out[GQA_GGUF_MAX_KEY],
 const json_t *gqa_gguf_key_value(
     const struct gqa_gguf_architecture *architecture, const json_t *keys,
     const char *key);
+
+/* The one value of all layers, lent by the list of theirs, or it is the value;
+ * NULL: they differ. */
+const json_t *gqa_gguf_one_of(const json_t *value);
 
 /* What is said of a key's value that ought to be a number, NaN among them. */
 #define GQA_GGUF_NO_NUMBER \

@@ -249,6 +249,19 @@ const struct gqa_gguf_key gqa_gguf_jais2_keys[] = {
     SHAPES, HEAD_DIM, {"layer_norm_eps", EPS, NEEDED | REAL}, TOKENS, {0},
 };
 
+/* Gate and up are half as wide each as both say. */
+const struct gqa_gguf_key gqa_gguf_qwen_keys[] = {
+    {"hidden_size", "%.embedding_length", NEEDED},
+    {"intermediate_size", "%.feed_forward_length", NEEDED | GQA_GGUF_AS_SAID},
+    {"num_hidden_layers", "%.block_count", NEEDED},
+    {"num_attention_heads", "%.attention.head_count", NEEDED},
+    {"seq_length", "%.context_length", NEEDED},
+    {"rotary_emb_base", "%.rope.freq_base", OPTIONAL | REAL},
+    {"layer_norm_epsilon", RMS_EPS, NEEDED | REAL},
+    TOKENS,
+    {0},
+};
+
 const struct gqa_gguf_key gqa_gguf_exaone_keys[] = {
     {"hidden_size", "%.embedding_length", NEEDED},
     {"intermediate_size", "%.feed_forward_length", NEEDED},

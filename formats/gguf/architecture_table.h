@@ -43,6 +43,8 @@ enum gqa_gguf_key_flags {
     GQA_GGUF_DENSE_FIRST = 1 << 12,
     /* The number of the last layer. */
     GQA_GGUF_LAST_LAYER = 1 << 13,
+    /* What the configuration says, and not the size of tensors. */
+    GQA_GGUF_AS_SAID = 1 << 14,
 };
 
 /* '%' at the beginning of theirs stands for the architecture; ours may be a key
@@ -158,6 +160,7 @@ extern const struct gqa_gguf_name gqa_gguf_arcee_names[];
 extern const struct gqa_gguf_name gqa_gguf_apertus_names[];
 extern const struct gqa_gguf_name gqa_gguf_deepseek_names[];
 extern const struct gqa_gguf_name gqa_gguf_exaone_names[];
+extern const struct gqa_gguf_name gqa_gguf_qwen_names[];
 extern const struct gqa_gguf_name gqa_gguf_hunyuan_moe_names[];
 extern const struct gqa_gguf_name gqa_gguf_granite_hybrid_names[];
 extern const struct gqa_gguf_name gqa_gguf_granite_moe_shared_names[];
@@ -195,6 +198,7 @@ extern const struct gqa_gguf_key gqa_gguf_olmo3_keys[];
 extern const struct gqa_gguf_key gqa_gguf_exaone_keys[];
 extern const struct gqa_gguf_key gqa_gguf_exaone4_keys[];
 extern const struct gqa_gguf_key gqa_gguf_jais2_keys[];
+extern const struct gqa_gguf_key gqa_gguf_qwen_keys[];
 extern const struct gqa_gguf_key gqa_gguf_solar_open_keys[];
 extern const struct gqa_gguf_key gqa_gguf_granite_hybrid_keys[];
 extern const struct gqa_gguf_key gqa_gguf_granite_moe_shared_keys[];

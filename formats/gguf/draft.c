@@ -230,6 +230,8 @@ static const struct {
     const char *model_type, *why;
 } unwritten[] = {
     {"gptj", "llama.cpp has a name for such models, and computes none"},
+    {"jais", "its embedding and its head are times their scales there, and "
+             "would not be read as they were"},
     {"phimoe", "llama.cpp computes other norms, and chooses experts otherwise"},
 };
 
@@ -539,15 +541,21 @@ static bool has_fitting(const struct gqa_gguf_header *h, const char *pattern)
 static bool has_fewer_kv_heads(const struct gqa_gguf_header *h,
                                const struct gqa_attention *like)
 {
-    static const char *const keys[] = {
-        "blk.%.attn_k.weight", "enc.blk.%.attn_k.weight",
-        "dec.blk.%.attn_k.weight", "dec.blk.%.cross_attn_k.weight"};
+    static const struct {
+        const char *name;
+        uint64_t n_kinds; /* queries, keys and values that are in it */
+    } keys[] = {{"blk.%.attn_k.weight", 1},
+                {"blk.%.attn_qkv.weight", 3},
+                {"enc.blk.%.attn_k.weight", 1},
+                {"dec.blk.%.attn_k.weight", 1},
+                {"dec.blk.%.cross_attn_k.weight", 1}};
     struct gqa_gguf_numbers found;
 
     for (size_t i = 0; i < h->n; i++)
         for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
-            if (gqa_gguf_fits(h->tensors[i].name, keys[k], &found) &&
-                h->tensors[i].shape[0] != like->n_heads * like->head_dim)
+            if (gqa_gguf_fits(h->tensors[i].name, keys[k].name, &found) &&
+                h->tensors[i].shape[0] !=
+                    keys[k].n_kinds * like->n_heads * like->head_dim)
                 return true;
     return false;
 }

@@ -309,17 +309,12 @@ static json_t *computed(const struct telling *t, json_t *value,
 /* Of a list whose items are the same, one. Takes value. */
 static json_t *one_of(json_t *value)
 {
-    json_t *first = json_incref(json_array_get(value, 0));
+    json_t *one = json_incref((json_t *)(uintptr_t)gqa_gguf_one_of(value));
 
-    for (size_t i = 1; i < json_array_size(value); i++)
-        if (!json_equal(json_array_get(value, i), first)) {
-            json_decref(first);
-            return value;
-        }
-    if (!first)
+    if (!one)
         return value;
     json_decref(value);
-    return first;
+    return one;
 }
 
 /* Of a type that such a key has. Takes value. */
@@ -340,7 +335,7 @@ static json_t *fitted(json_t *value, const struct gqa_gguf_key *k)
 static enum gqa_status tell_row(const struct telling *t,
                                 const struct gqa_gguf_key *k)
 {
-    json_t *value = known(t, k->theirs);
+    json_t *value = k->flags & GQA_GGUF_AS_SAID ? NULL : known(t, k->theirs);
 
     if (is_set(t->d, k->theirs)) {
         json_decref(value);

@@ -438,6 +438,21 @@ const struct gqa_gguf_name gqa_gguf_exaone_names[] = {
     {0},
 };
 
+const struct gqa_gguf_name gqa_gguf_qwen_names[] = {
+    {"token_embd.weight", "transformer.wte.weight", AS_IT_IS},
+    {"output_norm.weight", "transformer.ln_f.weight", AS_IT_IS},
+    {"output.weight", "lm_head.weight", AS_IT_IS},
+    LAYER("attn_norm.weight", "ln_1.weight", AS_IT_IS),
+    LAYER("ffn_norm.weight", "ln_2.weight", AS_IT_IS),
+    LAYER("attn_qkv.weight", "attn.c_attn.weight", AS_IT_IS),
+    LAYER("attn_qkv.bias", "attn.c_attn.bias", AS_IT_IS),
+    OUTPUT("attn.c_proj"),
+    LAYER("ffn_gate.weight", "mlp.w2.weight", AS_IT_IS),
+    LAYER("ffn_gate.bias", "mlp.w2.bias", AS_IT_IS),
+    UP_AND_DOWN("mlp.w1", "mlp.c_proj"),
+    {0},
+};
+
 /* What Bloom and Falcon share */
 #define BLOOM_ENDS                                                         \
     {"token_embd.weight", "transformer.word_embeddings.weight", AS_IT_IS}, \

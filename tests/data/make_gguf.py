@@ -474,6 +474,12 @@ def jais2_keys(made, c):
     made.add_rope_dimension_count(c["head_dim"])
 
 
+def qwen_keys(made, c):
+    made.add_rope_freq_base(c["rotary_emb_base"])
+    made.add_rope_dimension_count(c["hidden_size"] // c["num_attention_heads"])
+    made.add_layer_norm_rms_eps(c["layer_norm_epsilon"])
+
+
 def gemma3_keys(made, c):
     gemma_keys(made, c)
     made.add_rope_freq_base(c["rope_theta"])
@@ -641,3 +647,4 @@ family("minimax_m2", "MINIMAXM2", keys=minimax_keys)
 family("granitemoeshared", "GRANITE_MOE", llama_rows, granite_moe_shared_keys)
 family("olmo3", "OLMO2", keys=olmo3_keys)
 family("jais2", "JAIS2", keys=jais2_keys)
+family("qwen", "QWEN", keys=qwen_keys)

@@ -199,6 +199,7 @@ static const struct {
      "families/granitemoeshared/model.safetensors", NULL},
     {"gguf/olmo3.gguf", "families/olmo3/model.safetensors", NULL},
     {"gguf/jais2.gguf", "families/jais2/model.safetensors", NULL},
+    {"gguf/qwen.gguf", "families/qwen/model.safetensors", NULL},
 };
 
 START_TEST(reads_what_safetensors_says)

@@ -483,6 +483,8 @@ static const struct {
     {"families/granitemoehybrid", "1", false, 0},
     {"families/jais2", "2", false, 0},
     {"families/internlm", "2", false, 0},
+    {"families/helium", "2", false, 0},
+    {"families/qwen", "4", false, 0},
     {"families/internlm3", "1", false, 0},
     {"families/ministral", "2", false, 0},
     {"families/cwm", "1", false, 0},
@@ -791,9 +793,11 @@ START_TEST(refuses_what_it_cannot_say)
 
     refused("families/codegen", GQA_ERR_UNSUPPORTED,
             "a model of the type codegen cannot be written as GGUF; models of "
-            "these types can: mixtral, internlm, llama, mistral, ministral",
+            "these types can: mixtral, internlm, helium, llama, mistral",
             (const char *const[]){"--groups", "4", NULL});
     refused("families/gptj", GQA_ERR_UNSUPPORTED, "cannot be written", dry);
+    refused("families/jais", GQA_ERR_UNSUPPORTED,
+            "its embedding and its head are times their scales there", one);
     refused("runtime/t5-v1_1", GQA_ERR_UNSUPPORTED,
             "llama.cpp takes no fewer KV heads than the 4 heads", one);
     refused("families/llava", GQA_ERR_UNSUPPORTED,
@@ -815,6 +819,10 @@ START_TEST(refuses_what_it_cannot_say)
     refused("families/dots1", GQA_ERR_UNSUPPORTED,
             "llama.cpp takes no fewer KV heads than the 4 heads in the "
             "architecture dots1",
+            one);
+    refused("families/qwen", GQA_ERR_UNSUPPORTED,
+            "llama.cpp takes no fewer KV heads than the 4 heads in the "
+            "architecture qwen",
             one);
     refused("families/olmo", GQA_ERR_UNSUPPORTED,
             "has no place for in the architecture olmo", one);
