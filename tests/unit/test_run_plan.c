@@ -30,7 +30,7 @@ static void make(uint64_t table, uint64_t layer)
 
         set_elements(1 + i, layer);
         b->self.q = b->self.k = b->self.v = b->self.o = none;
-        b->self.bias.table = GQA_NO_PARAM;
+        b->self.bias.table = b->self.sinks = GQA_NO_PARAM;
         b->ff.gate = b->ff.down = none;
         b->ff.up = (struct gqa_linear){.weight = 1 + i, .bias = GQA_NO_PARAM};
     }
