@@ -81,7 +81,8 @@ static enum gqa_status put(json_t *hf, const char *key, json_t *value)
         memcpy(name, key, (size_t)(dot - key));
         name[dot - key] = '\0';
         object = json_object_get(hf, name);
-        if (!object && json_object_set_new(hf, name, json_object()) == 0)
+        if (!json_is_object(object) &&
+            json_object_set_new(hf, name, json_object()) == 0)
             object = json_object_get(hf, name);
         key = dot + 1;
     }

@@ -423,7 +423,7 @@ static enum gqa_status finish_t5gemma(json_t *hf, json_t *outer,
     /* What transformers calls gelu_new is the same; T5Gemma has this name. */
     if (!word || strcmp(word, "gelu_new") == 0)
         word = "gelu_pytorch_tanh";
-    for (size_t i = 0; st == GQA_OK && i < 2; i++) {
+    for (size_t i = 0; st == GQA_OK && i < 2 && sides[i]; i++) {
         st = set_new(sides[i], t5gemma_keys[0], json_string(word));
         if (st == GQA_OK)
             st = make_whole(sides[i]);
