@@ -18,7 +18,7 @@ struct aligner {
     struct gqa_alignment *alignment;
     struct gqa_checkpoint *checkpoint;
     const struct gqa_model *model;
-    const struct gqa_rope *rope; /* of the converted model */
+    const struct gqa_network *becomes;
     unsigned n_threads;
     struct gqa_head_sets sets;
     struct gqa_energies *waiting; /* by attention, for the others of its set */
@@ -231,12 +231,12 @@ static enum gqa_status take(void *ctx, size_t index,
                             const struct gqa_head_statistics *s)
 {
     const struct aligner *aligner = ctx;
+    const struct gqa_attention *a = &aligner->model->attentions[index];
     const size_t set = aligner->sets.of[index];
     struct job *job = &aligner->all[index];
-    enum gqa_status st =
-        gqa_energies_take(&aligner->waiting[index], aligner->checkpoint,
-                          aligner->model, &aligner->model->attentions[index],
-                          aligner->rope, s, aligner->n_threads);
+    enum gqa_status st = gqa_energies_take(
+        &aligner->waiting[index], aligner->checkpoint, aligner->model, a,
+        gqa_block_of(aligner->becomes, a), s, aligner->n_threads);
 
     if (st != GQA_OK ||
         (set != GQA_NO_SET &&
@@ -287,6 +287,8 @@ const char *gqa_align_obstacle(const struct gqa_network *network,
     if (block->k_norm.kind != GQA_NORM_NONE ||
         block->q_norm.kind != GQA_NORM_NONE)
         return "queries and keys are normed";
+    if (block->sinks != GQA_NO_PARAM)
+        return "query heads have sinks";
     if (block->rope && block->rope->first)
         return "queries and keys are rotated at their ends";
     return block->clip > 0 ? "queries, keys and values are clipped" : NULL;
@@ -376,7 +378,7 @@ enum gqa_status gqa_align(struct gqa_alignment **out,
                           struct gqa_checkpoint *checkpoint,
                           const struct gqa_model *model, const uint64_t *pooled,
                           const struct gqa_statistics_job *statistics,
-                          const struct gqa_rope *rope,
+                          const struct gqa_network *becomes,
                           const struct gqa_align_options *options)
 {
     struct gqa_alignment *alignment = calloc(1, sizeof *alignment);
@@ -384,10 +386,12 @@ enum gqa_status gqa_align(struct gqa_alignment **out,
     struct aligner aligner = {.alignment = alignment,
                               .checkpoint = checkpoint,
                               .model = model,
-                              .rope = rope,
+                              .becomes = becomes,
                               .n_threads = options->n_threads};
     struct gqa_statistics_job job = *statistics;
-    enum gqa_status st = gqa_blas_load(1);
+    /* What is learnt goes on while jobs run. */
+    enum gqa_status st = gqa_blas_load(
+        jobs_at_once(&aligner) + (statistics->tokens ? options->n_threads : 1));
 
     if (!alignment || !wanted)
         st = gqa_fail_nomem();

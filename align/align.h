@@ -83,7 +83,7 @@ enum gqa_status gqa_align_check(const struct gqa_network *network,
  * statistics         what runs, and on what; its wanted, take and ctx are
  *                    filled here. No tokens: nothing runs, and inputs count
  *                    as if they had the identity's moments.
- * rope               of the converted model: what turns alike is mixed.
+ * becomes            the converted model: what turns alike in it is mixed.
  * Errors GQA_ERR_UNSUPPORTED: an attention whose keys are normed head by
  *        head, which no transform passes; those of the run.
  */
@@ -92,7 +92,7 @@ enum gqa_status gqa_align(struct gqa_alignment **out,
                           struct gqa_checkpoint *checkpoint,
                           const struct gqa_model *model, const uint64_t *pooled,
                           const struct gqa_statistics_job *statistics,
-                          const struct gqa_rope *rope,
+                          const struct gqa_network *becomes,
                           const struct gqa_align_options *options);
 void gqa_alignment_free(struct gqa_alignment *alignment);
 

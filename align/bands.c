@@ -117,3 +117,14 @@ enum gqa_status gqa_bands_of_position(struct gqa_bands *out, size_t head_dim,
     free(pairs);
     return st;
 }
+
+enum gqa_status gqa_bands_of_keys(struct gqa_bands *out,
+                                  const struct gqa_attention *a,
+                                  const struct gqa_attention_block *block)
+{
+    /* Some layers have no positions, though their model rotates. */
+    if (block && !block->rope)
+        return gqa_bands_whole(out, a->head_dim);
+    return gqa_bands_of_position(out, a->head_dim, &a->position,
+                                 block ? block->rope : NULL);
+}

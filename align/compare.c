@@ -123,6 +123,7 @@ static enum gqa_status make_likeness(struct gqa_compared_heads *c,
                                      struct gqa_checkpoint *checkpoint,
                                      const struct gqa_model *model,
                                      const struct gqa_attention *a,
+                                     const struct gqa_attention_block *block,
                                      const struct gqa_head_statistics *s,
                                      unsigned n_threads)
 {
@@ -133,7 +134,7 @@ static enum gqa_status make_likeness(struct gqa_compared_heads *c,
     enum gqa_status st = keys ? GQA_OK : gqa_fail_nomem();
 
     if (st == GQA_OK)
-        st = gqa_bands_of_position(&bands, a->head_dim, &a->position, NULL);
+        st = gqa_bands_of_keys(&bands, a, block);
     if (st == GQA_OK)
         st = gqa_bands_whole(&whole, a->head_dim);
     if (st == GQA_OK)
@@ -157,6 +158,7 @@ enum gqa_status gqa_compare_heads(struct gqa_compared_heads *out,
                                   struct gqa_checkpoint *checkpoint,
                                   const struct gqa_model *model,
                                   const struct gqa_attention *a,
+                                  const struct gqa_attention_block *block,
                                   const struct gqa_head_statistics *statistics,
                                   bool aligned, unsigned n_threads)
 {
@@ -173,7 +175,7 @@ enum gqa_status gqa_compare_heads(struct gqa_compared_heads *out,
                                    statistics->values);
     if (st != GQA_OK || !aligned)
         return st;
-    st = make_likeness(out, checkpoint, model, a, statistics, n_threads);
+    st = make_likeness(out, checkpoint, model, a, block, statistics, n_threads);
     return st == GQA_OK ? compare_aligned(out, n_threads) : st;
 }
 

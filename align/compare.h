@@ -26,6 +26,7 @@ struct gqa_compared_heads {
 };
 
 /*
+ * block       of the attention, as gqa_bands_of_keys() takes it.
  * statistics  of the attention.
  * aligned     whether heads may share a space (gqa_align_obstacle()).
  * out         end it with gqa_compared_heads_clear(), also after an error.
@@ -37,6 +38,7 @@ enum gqa_status gqa_compare_heads(struct gqa_compared_heads *out,
                                   struct gqa_checkpoint *checkpoint,
                                   const struct gqa_model *model,
                                   const struct gqa_attention *a,
+                                  const struct gqa_attention_block *block,
                                   const struct gqa_head_statistics *statistics,
                                   bool aligned, unsigned n_threads);
 

@@ -10,14 +10,13 @@ enum gqa_status gqa_energies_take(struct gqa_energies *out,
                                   struct gqa_checkpoint *checkpoint,
                                   const struct gqa_model *model,
                                   const struct gqa_attention *a,
-                                  const struct gqa_rope *rope,
+                                  const struct gqa_attention_block *block,
                                   const struct gqa_head_statistics *statistics,
                                   unsigned n_threads)
 {
     const uint64_t d = a->head_dim, n = a->n_kv_heads, all = n * d * n * d;
     double *outputs = gqa_large_malloc(a->n_heads * d * d * sizeof *outputs);
-    enum gqa_status st =
-        gqa_bands_of_position(&out->key_bands, d, &a->position, rope);
+    enum gqa_status st = gqa_bands_of_keys(&out->key_bands, a, block);
 
     if (st == GQA_OK)
         st = gqa_bands_whole(&out->value_bands, d);

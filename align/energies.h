@@ -15,15 +15,16 @@ struct gqa_energies {
 };
 
 /*
- * rope: of the converted model. End it with gqa_energies_clear(), also on an
- * error. OpenBLAS is loaded. Errors GQA_ERR_NOMEM, those of gqa_heads_read().
+ * block: of the converted model, as gqa_bands_of_keys() takes it. End it with
+ * gqa_energies_clear(), also on an error. OpenBLAS is loaded. Errors
+ * GQA_ERR_NOMEM, those of gqa_heads_read().
  */
 GQA_MUST_USE
 enum gqa_status gqa_energies_take(struct gqa_energies *out,
                                   struct gqa_checkpoint *checkpoint,
                                   const struct gqa_model *model,
                                   const struct gqa_attention *a,
-                                  const struct gqa_rope *rope,
+                                  const struct gqa_attention_block *block,
                                   const struct gqa_head_statistics *statistics,
                                   unsigned n_threads);
 void gqa_energies_clear(struct gqa_energies *energies);

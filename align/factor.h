@@ -43,6 +43,13 @@ GQA_MUST_USE
 enum gqa_status gqa_bands_of_position(struct gqa_bands *out, size_t head_dim,
                                       const struct gqa_position *position,
                                       const struct gqa_rope *rope);
+
+/* The same of an attention's keys. block: it as a network runs it, or NULL: as
+ * the model says of all. */
+GQA_MUST_USE
+enum gqa_status gqa_bands_of_keys(struct gqa_bands *out,
+                                  const struct gqa_attention *a,
+                                  const struct gqa_attention_block *block);
 void gqa_bands_clear(struct gqa_bands *bands);
 
 /* A group's transforms; d is the head's dimension and n its heads. */

@@ -82,6 +82,26 @@ static enum gqa_status draw(struct gqa_tokens *out,
     return st;
 }
 
+/* Labels are what a decoder says: where a file has none, the model's own. Of
+ * one that says none it reads what the encoder does. */
+static enum gqa_status draw_outputs(struct gqa_tokens *out,
+                                    const struct gqa_learning *l,
+                                    const struct gqa_sample_options *options)
+{
+    struct gqa_runtime *runtime = NULL;
+    enum gqa_status st = GQA_OK;
+
+    if (!gqa_tokens_any_to_draw(out))
+        return GQA_OK;
+    if (l->network->has_logits)
+        st = gqa_runtime_create(&runtime, l->network, l->backend, l->device,
+                                &l->weights);
+    if (st == GQA_OK)
+        st = gqa_sample_outputs(out, runtime, l->network, options);
+    gqa_runtime_free(runtime);
+    return st;
+}
+
 enum gqa_status gqa_learning_tokens(struct gqa_tokens *out,
                                     const struct gqa_learning *l, uint64_t n,
                                     uint64_t length)
@@ -90,7 +110,7 @@ enum gqa_status gqa_learning_tokens(struct gqa_tokens *out,
     const struct gqa_token_rules rules = gqa_token_rules_of(l->network);
     struct gqa_sample_options options = {
         .n = n,
-        .length = length,
+        .length = length ? length : DEFAULT_LENGTH,
         .seed = asked->seed,
         .grows_text = true,
         .progress = gqa_progress_update,
@@ -109,11 +129,12 @@ enum gqa_status gqa_learning_tokens(struct gqa_tokens *out,
     st = gqa_tokens_read(out, asked->from, &rules, n);
     if (st == GQA_OK && length)
         gqa_tokens_cut(out, length);
-    /* Labels are what a decoder says; of one that says none it reads what the
-     * encoder does. */
-    if (st == GQA_OK && rules.is_encoder_decoder && !l->network->has_logits)
-        st = gqa_sample_outputs(out, NULL, l->network, &options);
-    return st;
+    if (st == GQA_OK)
+        st = gqa_tokens_check_lengths(out, l->network->max_positions,
+                                      asked->from);
+    return st == GQA_OK && rules.is_encoder_decoder
+               ? draw_outputs(out, l, &options)
+               : st;
 }
 
 static bool is_file(const struct gqa_learning_options *asked)

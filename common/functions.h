@@ -32,4 +32,14 @@ struct gqa_xielu {
     double positive, negative, beta, eps;
 };
 
+/*
+ * An activation of a gate's output g and another's u together (GPT-OSS):
+ *
+ *   g' = min(g, limit), u' = u within [-limit, limit]
+ *   (u' + 1) g' / (1 + e^(-alpha g'))
+ */
+struct gqa_clamped_swiglu {
+    double alpha, limit;
+};
+
 #endif

@@ -241,7 +241,7 @@ static enum gqa_status align(struct gqa_alignment **out,
             pooled[i] = plan->attentions[i].pooled;
     gqa_progress_phase(c->bar, "calibrating", GQA_PROGRESS_TOKENS);
     st = gqa_align(
-        out, c->checkpoint, model, pooled, &job, &becomes->rope,
+        out, c->checkpoint, model, pooled, &job, becomes,
         &(struct gqa_align_options){.regroup = !c->asked->no_regroup,
                                     .no_pooling = plan->options.no_pooling,
                                     .n_threads = c->n_threads});

@@ -100,6 +100,22 @@ static enum gqa_status check_said(const struct gqa_conversion *c)
                                  : ", or give --expand");
 }
 
+/* A head of the task that no class of the module reads is copied, and lost on
+ * whoever loads the model. */
+static void warn_unread_head(const struct gqa_conversion *c)
+{
+    const char *lacks =
+        c->options->plan.remote_code ? gqa_remote_code_lacks(c->model) : NULL;
+
+    for (size_t i = 0; lacks && i < c->model->n_params; i++)
+        if (c->inventory->roles[i] == GQA_ROLE_HEAD) {
+            gqa_warn("architectures names %.100s, of which the module has no "
+                     "grouped class: it loads the model without that head",
+                     lacks);
+            return;
+        }
+}
+
 /* A folder is for loaders of others. */
 static enum gqa_status check_hybrid(const struct gqa_conversion *c)
 {
@@ -581,6 +597,7 @@ static enum gqa_status run(struct gqa_conversion *c)
         (st = check_hybrid(c)) != GQA_OK || (st = check_model(c)) != GQA_OK ||
         (st = warn_adapted(c)) != GQA_OK)
         return st;
+    warn_unread_head(c);
     gqa_say_plan(c->plan, o);
     gqa_clock_log("planning", start, 0);
     for (size_t i = 0; i < gqa_checkpoint_n_sources(c->source); i++)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "align/align.h"
+#include "align/sets.h"
 #include "align/sharing.h"
 #include "common/checked.h"
 #include "formats/model/kv_bytes.h"
@@ -112,9 +113,10 @@ static enum gqa_status weigh(void *ctx, size_t attention,
     const struct gqa_model *model = w->job->model;
     const struct gqa_attention *a = &model->attentions[attention];
     struct gqa_compared_heads alike;
-    enum gqa_status st =
-        gqa_compare_heads(&alike, gqa_calibrator_checkpoint(w->job->calibrator),
-                          model, a, statistics, true, w->job->n_threads);
+    enum gqa_status st = gqa_compare_heads(
+        &alike, gqa_calibrator_checkpoint(w->job->calibrator), model, a,
+        gqa_block_of(gqa_calibrator_network(w->job->calibrator), a), statistics,
+        true, w->job->n_threads);
     size_t place = 0;
 
     while (w->options->attentions[place] != attention)

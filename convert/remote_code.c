@@ -284,6 +284,19 @@ void gqa_remote_code_describe(json_t *whole, json_t *config,
     json_decref(classes);
 }
 
+const char *gqa_remote_code_lacks(const struct gqa_model *model)
+{
+    const char *name = json_string_value(json_array_get(
+        json_object_get(gqa_model_whole_config(model), "architectures"), 0));
+    json_t *classes = classes_of(model);
+    const bool lacks = name && !has_class(classes, name) &&
+                       strncmp(name, GQA_REMOTE_CODE_CLASS,
+                               strlen(GQA_REMOTE_CODE_CLASS)) != 0;
+
+    json_decref(classes);
+    return lacks ? name : NULL;
+}
+
 const char *gqa_remote_code_loader(const json_t *config)
 {
     const json_t *list = json_object_get(config, "architectures");

@@ -44,6 +44,10 @@ enum gqa_status gqa_remote_code_text(char **out, const struct gqa_model *model);
 void gqa_remote_code_describe(json_t *whole, json_t *config,
                               const struct gqa_plan *plan);
 
+/* The first of the source's architectures, where the module has no such class,
+ * lent; else NULL. */
+const char *gqa_remote_code_lacks(const struct gqa_model *model);
+
 /* The Auto class that loads the first of a configuration's architectures by a
  * module, lent; "AutoModel" where the module has no such class. */
 const char *gqa_remote_code_loader(const json_t *config);

@@ -9,6 +9,7 @@
 #include "align/align.h"
 #include "align/learn_heads.h"
 #include "align/moments.h"
+#include "align/sets.h"
 #include "formats/model/regroup.h"
 #include "runtime/blas.h"
 #include "runtime/weights.h"
@@ -102,8 +103,9 @@ static enum gqa_status compare_with(void *ctx, size_t index,
     struct gqa_similar_heads *heads = &c->out->attentions[index];
     const bool aligned = c->network && !gqa_align_obstacle(c->network, a);
     enum gqa_status st =
-        gqa_compare_heads(&heads->alike, c->checkpoint, c->model, a, s, aligned,
-                          c->options->n_threads);
+        gqa_compare_heads(&heads->alike, c->checkpoint, c->model, a,
+                          c->network ? gqa_block_of(c->network, a) : NULL, s,
+                          aligned, c->options->n_threads);
 
     if (st == GQA_OK && aligned &&
         gqa_learning_has_tokens(&c->options->learning))

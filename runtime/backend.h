@@ -25,7 +25,7 @@
 
 /* Raised with every change of this header, of ops.h and of what they
  * include: the tools and the plug-in must agree. */
-#define GQA_BACKEND_ABI 18
+#define GQA_BACKEND_ABI 19
 
 struct gqa_device;
 
@@ -153,6 +153,12 @@ struct gqa_backend {
     enum gqa_status (*merge)(struct gqa_device *device, void *out, void *lse,
                              const void *other, const void *other_lse,
                              uint64_t n_heads, uint64_t head_dim);
+    /* Of what attend() made (out, lse): that with one more score in the softmax
+     * of each query, which is its head's of `sinks`, [n_heads], and no value,
+     * in place. out: as merge()'s. */
+    enum gqa_status (*sink)(struct gqa_device *device, void *out, void *lse,
+                            const struct gqa_weight *sinks, uint64_t n_heads,
+                            uint64_t head_dim);
     /* out[s * n_out + i] = the sum of x's rows of tokens i * size to
      * (i + 1) * size - 1 of sequence s. Tokens that are left over behind the
      * last whole piece count to it; out is 0 where there is no piece. x: real
@@ -246,6 +252,11 @@ struct gqa_backend {
     /* x = xielu(x), of n elements. */
     enum gqa_status (*xielu)(struct gqa_device *device, void *x, uint64_t n,
                              const struct gqa_xielu *constants);
+    /* out[i] = clamped SwiGLU of the gate x[2 i] and of x[2 i + 1], of n
+     * elements of out, which is none of x. */
+    enum gqa_status (*swiglu_pairs)(struct gqa_device *device, void *out,
+                                    const void *x, uint64_t n,
+                                    const struct gqa_clamped_swiglu *constants);
     /* x = cap * tanh(x / cap), of n wide elements; cap > 0. */
     enum gqa_status (*soft_cap)(struct gqa_device *device, void *x, uint64_t n,
                                 double cap);

@@ -17,7 +17,10 @@ static const uint64_t MIB = (uint64_t)1 << 20;
 
 enum {
     BUFFER_MIB = 128, /* OpenBLAS's, for each thread; less on some machines */
-    TOOL_MIB = 80,    /* the tool and its libraries */
+    STACK_MIB = 8,    /* of a thread that OpenBLAS starts */
+    /* Of one of ours besides: its stack, and what malloc() sets aside. */
+    THREAD_MIB = 72,
+    TOOL_MIB = 80, /* the tool and its libraries */
 };
 
 static enum gqa_status check(const struct rlimit *limit, const char *option,
@@ -53,8 +56,9 @@ static unsigned n_workers(void)
 
 static enum gqa_status check_room(unsigned n_threads)
 {
-    const uint64_t needed =
-        ((uint64_t)n_workers() + n_threads) * BUFFER_MIB + TOOL_MIB;
+    const uint64_t needed = (uint64_t)n_workers() * (BUFFER_MIB + STACK_MIB) +
+                            (uint64_t)n_threads * (BUFFER_MIB + THREAD_MIB) -
+                            THREAD_MIB + TOOL_MIB;
     struct rlimit limit;
     enum gqa_status st = GQA_OK;
 

@@ -43,7 +43,7 @@ extern struct gqa_blas gqa_blas;
  * Once for a process, or again to ask whether more threads have room; from any
  * thread. It is never unloaded.
  *
- * n_threads  that compute with it.
+ * n_threads  that compute with it at the same time, the caller's among them.
  * Errors     GQA_ERR_NOMEM: a limit of the process (ulimit -v, -d) leaves no
  *            room for its buffers, with the figures (OpenBLAS itself would try
  *            for ever); GQA_ERR_UNSUPPORTED: it is not installed.

@@ -344,10 +344,12 @@ static enum gqa_status attend(const struct gqa_pass *pass,
     op.key_counts = key_counts;
     op.bias = bias;
     op.reach = gqa_session_reach(s, pass->stack);
-    op.lse = summed ? s->summaries.all_lse : NULL;
+    op.lse = summed || a->sinks != GQA_NO_PARAM ? s->work.lse : NULL;
     st = r->backend->attend(r->device, &op);
     if (st == GQA_OK && summed)
         st = attend_summaries(pass, a, &op);
+    if (st == GQA_OK)
+        st = gqa_part_sink(r, a, &op);
     if (st == GQA_OK)
         st = tap_heads(pass, a, GQA_TAP_ATTENDED, &out);
     if (st != GQA_OK || ends_at(pass, a, GQA_TAP_ATTENDED))

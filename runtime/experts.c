@@ -90,12 +90,13 @@ static enum gqa_status run_expert(const struct mixing *m,
 {
     const struct gqa_session *s = m->pass->session;
     const struct gqa_runtime *r = s->runtime;
-    const bool gated = x->gate.weight != GQA_NO_PARAM;
+    const bool apart = x->gate.weight != GQA_NO_PARAM || m->ff->has_pairs;
     const struct gqa_part_hidden part = {.gate = &x->gate,
                                          .up = &x->up,
                                          .activation = m->ff->activation,
+                                         .pairs = gqa_part_pairs(m->ff),
                                          .out =
-                                             gated ? s->work.gate : s->work.up,
+                                             apart ? s->work.gate : s->work.up,
                                          .gate_room = s->work.gate,
                                          .up_room = s->work.up};
     const enum gqa_status st = gqa_part_hidden(r, &part, in, n);

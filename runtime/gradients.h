@@ -28,8 +28,8 @@ struct gqa_turn_op;
 /* attend(), backwards; the scores are made again and never stored. */
 struct gqa_attention_gradient {
     /* As attend() took it; out and lse are what it made, or merge() of that and
-     * of other keys' attention. n_tokens == n_new rows or fewer of each
-     * sequence, starts 0. */
+     * of other keys' attention, or sink() of it. n_tokens == n_new rows or
+     * fewer of each sequence, starts 0. */
     struct gqa_attention_op forward;
     const void *d_out; /* real [rows, n_heads * head_dim] */
     /* real [rows, q_width], and not forward.q, which is read to the end: the
@@ -163,6 +163,13 @@ struct gqa_gradient_ops {
                                  const struct gqa_turn_op *op);
     enum gqa_status (*attend_back)(struct gqa_device *device,
                                    const struct gqa_attention_gradient *op);
+    /* sink(), of out and lse as it left them: d_sinks (wide [n_heads]) are
+     * added to. attend_back() of these is its way back to queries, keys and
+     * values. */
+    enum gqa_status (*sink)(struct gqa_device *device, void *d_sinks,
+                            const void *out, const void *lse, const void *d_out,
+                            const struct gqa_weight *sinks, uint64_t n_heads,
+                            uint64_t head_dim);
     /* dx += what sum_pieces() is to blame for. */
     enum gqa_status (*sum_pieces)(struct gqa_device *device, void *dx,
                                   const void *dy, uint64_t width, uint64_t size,
@@ -204,6 +211,11 @@ struct gqa_gradient_ops {
     enum gqa_status (*xielu)(struct gqa_device *device, void *dx, void *sums,
                              const void *x, const void *dy, uint64_t n,
                              const struct gqa_xielu *constants);
+    /* swiglu_pairs(), of x as it was: dx, 2 n elements, is set, and none of
+     * dy. */
+    enum gqa_status (*swiglu_pairs)(struct gqa_device *device, void *dx,
+                                    const void *x, const void *dy, uint64_t n,
+                                    const struct gqa_clamped_swiglu *constants);
     /* clip(), of x as it was before: dy becomes dx in place, which is 0 where x
      * was beyond the limit. */
     enum gqa_status (*clip)(struct gqa_device *device, void *dy, const void *x,

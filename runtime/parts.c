@@ -98,18 +98,26 @@ enum gqa_status gqa_part_embed_from(const struct gqa_runtime *r,
     return st == GQA_OK ? norm_embedded(r, stack, x, n_rows) : st;
 }
 
+struct gqa_part_hidden gqa_part_transform(const struct gqa_network *n,
+                                          void *out, void *plain)
+{
+    static const struct gqa_linear none = {.weight = GQA_NO_PARAM,
+                                           .bias = GQA_NO_PARAM};
+
+    return (struct gqa_part_hidden){.gate = &none,
+                                    .up = &n->transform,
+                                    .activation = n->transform_activation,
+                                    .out = out,
+                                    .up_room = plain,
+                                    .kept = plain != out};
+}
+
 /* What logits are made of, where that is not the final norm's output. */
 static enum gqa_status transform(const struct gqa_runtime *r, void *out,
                                  const void *x, uint64_t n_rows)
 {
     const struct gqa_network *n = r->network;
-    static const struct gqa_linear none = {.weight = GQA_NO_PARAM,
-                                           .bias = GQA_NO_PARAM};
-    const struct gqa_part_hidden part = {.gate = &none,
-                                         .up = &n->transform,
-                                         .activation = n->transform_activation,
-                                         .out = out,
-                                         .up_room = out};
+    const struct gqa_part_hidden part = gqa_part_transform(n, out, out);
     const enum gqa_status st = gqa_part_hidden(r, &part, x, n_rows);
 
     return st == GQA_OK
@@ -214,11 +222,11 @@ enum gqa_status gqa_part_linear(const struct gqa_runtime *r, void *out,
                                 const void *x, uint64_t n_rows,
                                 const struct gqa_linear *l, const void *added)
 {
-    struct gqa_weight room;
+    struct gqa_weight matrix, bias;
 
     return r->backend->linear(r->device, out, x, n_rows,
-                              gqa_runtime_matrix(r, l, &room), l->input_major,
-                              gqa_runtime_weight(r, l->bias), added);
+                              gqa_runtime_matrix(r, l, &matrix), l->input_major,
+                              gqa_runtime_bias(r, l, &bias), added);
 }
 
 /* At once, where the device can; else *done is false. */
@@ -247,6 +255,14 @@ enum gqa_status gqa_part_hidden(const struct gqa_runtime *r,
     enum gqa_status st = GQA_OK;
     bool done = false;
 
+    if (h->pairs) {
+        st = gqa_part_linear(r, h->up_room, x, n_rows, h->up, NULL);
+        return st == GQA_OK
+                   ? r->backend->swiglu_pairs(
+                         r->device, h->out, h->up_room,
+                         n_rows * gqa_runtime_outputs(r, h->up) / 2, h->pairs)
+                   : st;
+    }
     if (gated)
         st = make_gated(r, &done, h, x, n_rows);
     if (st != GQA_OK || done)
@@ -305,6 +321,12 @@ enum gqa_status gqa_part_rotate(const struct gqa_runtime *r,
                               gqa_angles_of(angles, r->network, a->rope));
 }
 
+const struct gqa_clamped_swiglu *gqa_part_pairs(
+    const struct gqa_feed_forward *ff)
+{
+    return ff->has_pairs ? &ff->pairs : NULL;
+}
+
 static double softplus(double x)
 {
     return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
@@ -345,4 +367,15 @@ struct gqa_attention_op gqa_part_attention(const struct gqa_attention_block *a,
         .causal = a->causal,
         .window = a->window,
     };
+}
+
+enum gqa_status gqa_part_sink(const struct gqa_runtime *r,
+                              const struct gqa_attention_block *a,
+                              const struct gqa_attention_op *op)
+{
+    return a->sinks == GQA_NO_PARAM
+               ? GQA_OK
+               : r->backend->sink(r->device, op->out, op->lse,
+                                  gqa_runtime_weight(r, a->sinks),
+                                  op->q_place.n_heads, op->head_dim);
 }

@@ -66,13 +66,15 @@ enum gqa_status gqa_part_linear(const struct gqa_runtime *runtime, void *out,
                                 const void *added);
 
 /* The wide half of a feed-forward: where `up` gives a width, of each row of x
- * act(x up^T), or act(x gate^T) * (x up^T). */
+ * act(x up^T), or act(x gate^T) * (x up^T); or, of half that width, what
+ * `pairs` makes of x up^T. */
 struct gqa_part_hidden {
     const struct gqa_linear *gate, *up;
     enum gqa_activation activation;
+    const struct gqa_clamped_swiglu *pairs; /* NULL: there are none */
     /* Room, [n_rows, width]; gate_room only where there is a gate. Where they
      * are kept they hold what act() was given, and its factor; else `out` may
-     * be one of them. */
+     * be one of them, where there are no pairs. */
     void *out, *gate_room, *up_room;
     bool kept;
 };
@@ -80,6 +82,11 @@ GQA_MUST_USE
 enum gqa_status gqa_part_hidden(const struct gqa_runtime *runtime,
                                 const struct gqa_part_hidden *hidden,
                                 const void *x, uint64_t n_rows);
+
+/* The network's transform up to its norm, as that; plain: what act() is given,
+ * or out. */
+struct gqa_part_hidden gqa_part_transform(const struct gqa_network *network,
+                                          void *out, void *plain);
 
 /* What a norm of q or k goes over: each head by itself, or all as one of
  * *width elements. */
@@ -101,6 +108,10 @@ enum gqa_status gqa_part_rotate(const struct gqa_runtime *runtime,
                                 const struct gqa_heads *heads,
                                 const struct gqa_angles *angles);
 
+/* Of a feed-forward that has them; else NULL. Lent by the network. */
+const struct gqa_clamped_swiglu *gqa_part_pairs(
+    const struct gqa_feed_forward *ff);
+
 /* The constants of a feed-forward's xIELU, as they are now. */
 struct gqa_xielu gqa_part_xielu_constants(const struct gqa_runtime *runtime,
                                           const struct gqa_feed_forward *ff);
@@ -114,5 +125,12 @@ enum gqa_status gqa_part_xielu(const struct gqa_runtime *runtime, void *x,
  * are for the caller to fill in. */
 struct gqa_attention_op gqa_part_attention(const struct gqa_attention_block *a,
                                            const struct gqa_heads *q);
+
+/* What attend() made of op, with the attention's sinks, where it has any; op
+ * has an lse then. */
+GQA_MUST_USE
+enum gqa_status gqa_part_sink(const struct gqa_runtime *runtime,
+                              const struct gqa_attention_block *a,
+                              const struct gqa_attention_op *op);
 
 #endif

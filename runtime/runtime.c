@@ -33,6 +33,21 @@ const struct gqa_weight *gqa_runtime_matrix(const struct gqa_runtime *runtime,
     return room;
 }
 
+const struct gqa_weight *gqa_runtime_bias(const struct gqa_runtime *runtime,
+                                          const struct gqa_linear *linear,
+                                          struct gqa_weight *room)
+{
+    const struct gqa_weight *whole = gqa_runtime_weight(runtime, linear->bias);
+
+    if (!whole || !linear->rows)
+        return whole;
+    *room = (struct gqa_weight){
+        (const char *)whole->data +
+            linear->bias_offset * gqa_dtype_bits(whole->dtype) / 8,
+        whole->dtype, gqa_runtime_outputs(runtime, linear), 1};
+    return room;
+}
+
 struct gqa_norm_op gqa_runtime_norm(const struct gqa_runtime *runtime,
                                     const struct gqa_norm *norm)
 {
@@ -54,7 +69,7 @@ uint64_t gqa_runtime_outputs(const struct gqa_runtime *runtime,
         return 0;
     p = &runtime->network->model->params[linear->weight];
     if (linear->rows)
-        return linear->rows;
+        return linear->input_major ? linear->cols : linear->rows;
     return linear->input_major ? p->cols : p->rows;
 }
 

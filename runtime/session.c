@@ -196,6 +196,7 @@ static enum gqa_status make_summary_biases(
 struct widths {
     uint64_t q, k, v, attended, heads, ff;
     bool gated, second_norm, output_norm, experts;
+    bool lse; /* more than keys of tokens has a share of some softmax */
 };
 
 static void widen(struct widths *w, const struct gqa_runtime *r,
@@ -207,6 +208,7 @@ static void widen(struct widths *w, const struct gqa_runtime *r,
     w->attended =
         gqa_max_u64(w->attended, a->heads->n_heads * a->heads->head_dim);
     w->heads = gqa_max_u64(w->heads, a->heads->n_heads);
+    w->lse = w->lse || a->summaries.size || a->sinks != GQA_NO_PARAM;
     w->output_norm = w->output_norm || a->output_norm.kind != GQA_NORM_NONE;
 }
 
@@ -267,8 +269,8 @@ static uint64_t summary_bytes(const struct gqa_runtime *r,
     const struct gqa_network_stack *encoder = &r->network->stacks[0];
     const uint64_t size = summary_size(encoder);
     const uint64_t real = gqa_dtype_bits(r->real) / 8;
-    const uint64_t lse = 2 * gqa_dtype_bits(r->wide) / 8 *
-                         encoder->blocks[0].self.heads->n_heads;
+    const uint64_t lse =
+        gqa_dtype_bits(r->wide) / 8 * encoder->blocks[0].self.heads->n_heads;
     const uint64_t each =
         r->network->d_model + 2 * kv_width(widest(encoder, false));
 
@@ -283,7 +285,8 @@ uint64_t gqa_session_sequence_bytes(const struct gqa_runtime *r,
     const uint64_t real = gqa_dtype_bits(r->real) / 8;
     /* An encoder's rows all run at once; of its caches there is one. */
     const uint64_t row =
-        real * (4 * gqa_network_row_width(n) + w.q + w.k + w.v + w.attended);
+        real * (4 * gqa_network_row_width(n) + w.q + w.k + w.v + w.attended) +
+        (w.lse ? w.heads * gqa_dtype_bits(r->wide) / 8 : 0);
     uint64_t encoder, decoder;
 
     gqa_session_token_bytes(r, &encoder, &decoder);
@@ -318,6 +321,7 @@ static enum gqa_status alloc_workspace(struct gqa_session *s)
         {&s->work.k, r->real, s->rows, w.k},
         {&s->work.v, r->real, s->rows, w.v},
         {&s->work.attended, r->real, s->rows, w.attended},
+        {&s->work.lse, r->wide, w.lse ? s->rows : 0, w.heads},
         {&s->work.picked, r->real, w.experts ? s->ff_rows : 0, d},
         {&s->work.up, r->real, s->ff_rows, w.ff},
         {&s->work.gate, r->real, w.gated ? s->ff_rows : 0, w.ff},
@@ -357,8 +361,7 @@ static enum gqa_status alloc_summaries(struct gqa_session *s)
         (st = alloc(s, &room->rows, r->real, n, r->network->d_model)) !=
             GQA_OK ||
         (st = alloc(s, &room->attended, r->real, rows, w.attended)) != GQA_OK ||
-        (st = alloc(s, &room->lse, r->wide, rows, w.heads)) != GQA_OK ||
-        (st = alloc(s, &room->all_lse, r->wide, rows, w.heads)) != GQA_OK)
+        (st = alloc(s, &room->lse, r->wide, rows, w.heads)) != GQA_OK)
         return st;
     return make_summary_biases(s, stack);
 }
@@ -552,7 +555,6 @@ static void free_summaries(struct gqa_session *s)
     release(s, room->rows);
     release(s, room->attended);
     release(s, room->lse);
-    release(s, room->all_lse);
     free(room->bias);
     free(room->n);
 }
@@ -596,6 +598,7 @@ void gqa_session_free(struct gqa_session *s)
     release(s, s->work.k);
     release(s, s->work.v);
     release(s, s->work.attended);
+    release(s, s->work.lse);
     release(s, s->work.up);
     release(s, s->work.gate);
     release(s, s->work.picked);

@@ -60,10 +60,14 @@ enum gqa_status gqa_runtime_check_room(const struct gqa_runtime *runtime,
 const struct gqa_weight *gqa_runtime_weight(const struct gqa_runtime *runtime,
                                             size_t param);
 
-/* A linear map's matrix: the weight, or its part of it, in *room. */
+/* A linear map's matrix, or its bias: the weight, or its part of it, in
+ * *room. */
 const struct gqa_weight *gqa_runtime_matrix(const struct gqa_runtime *runtime,
                                             const struct gqa_linear *linear,
                                             struct gqa_weight *room);
+const struct gqa_weight *gqa_runtime_bias(const struct gqa_runtime *runtime,
+                                          const struct gqa_linear *linear,
+                                          struct gqa_weight *room);
 
 /* The network's norm as the backend takes it. */
 struct gqa_norm_op gqa_runtime_norm(const struct gqa_runtime *runtime,
@@ -85,7 +89,6 @@ struct gqa_summary_room {
     void *rows;     /* real [summaries, d_model] */
     void *attended; /* real [rows, heads]: attention to them alone */
     void *lse;      /* wide [rows, n_heads]: that of it */
-    void *all_lse;  /* the same of all */
     void **bias;    /* by block of the encoder, as the session's */
     uint64_t *n;    /* host [n_sequences]: how many there are */
 };
@@ -101,6 +104,8 @@ struct gqa_workspace {
                           comes before it is added; else unused */
     void *q, *k, *v;   /* real [rows, outputs]: projections */
     void *attended;    /* real [rows, heads] */
+    void *lse;         /* wide [rows, n_heads]: as attend() has it, of
+                          attentions with summaries or sinks; else unused */
     void *picked;      /* real [ff_rows, d_model]: an expert's rows; unused
                           without experts */
     void *up, *gate;   /* real [ff_rows, d_ff] */

@@ -58,6 +58,7 @@ void gqa_use_attention(enum gqa_use *uses, const struct gqa_attention_block *a)
     use_linear(uses, &a->k);
     use_linear(uses, &a->v);
     use_linear(uses, &a->o);
+    use(uses, a->sinks);
     if (a->bias.table != GQA_NO_PARAM)
         uses[a->bias.table] = GQA_USE_HOST;
     if (a->summaries.size == 0)

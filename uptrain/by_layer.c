@@ -1,13 +1,17 @@
 #include "uptrain/by_layer.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "align/source_values.h"
 #include "common/bounds.h"
+#include "common/clock.h"
 #include "common/dtype.h"
+#include "common/interrupt.h"
 #include "runtime/measure/trace.h"
 #include "runtime/values.h"
+#include "uptrain/rates.h"
 #include "uptrain/weights.h"
 
 /* A run that goes. */
@@ -17,6 +21,7 @@ struct going {
     struct gqa_data *data;
     struct gqa_trace *original; /* of what is held out */
     struct gqa_history *history;
+    double measure_s; /* what the last took */
 };
 
 static enum gqa_dtype wide_of(const struct gqa_layerwise *stage)
@@ -160,6 +165,7 @@ static enum gqa_status measure(struct going *g, const void *values,
     struct gqa_running *running = NULL;
     struct gqa_weight_source source;
     struct gqa_fidelity_result result;
+    const double start_s = gqa_clock_s();
     enum gqa_status st =
         gqa_trained_weights_create(&weights, &stage->pair->student,
                                    stage->trained, values, wide_of(stage), 1);
@@ -176,6 +182,7 @@ static enum gqa_status measure(struct going *g, const void *values,
         st = gqa_history_add(g->history, 0, &result, is_best);
     if (st != GQA_OK)
         return st;
+    g->measure_s = gqa_clock_s() - start_s;
     gqa_info("%s: mean KL %.4g, same most likely token %.1f %%",
              g->history->n_evaluations > 1 ? "behind the first stage"
                                            : "at the start",
@@ -185,6 +192,18 @@ static enum gqa_status measure(struct going *g, const void *values,
 }
 
 /* --- All of it ------------------------------------------------------------ */
+
+/* Loops are to stop in time for a measure, which has until the deadline. */
+static double stop_for_measure(const struct going *g)
+{
+    const double deadline_s = g->run->deadline_s;
+    double until_s = 0;
+
+    if (deadline_s > 0)
+        until_s = fmax(deadline_s - GQA_MEASURE_SLACK * g->measure_s, 1e-9);
+    gqa_interrupt_ask_at(until_s);
+    return until_s;
+}
 
 static enum gqa_status match(struct going *g, const struct gqa_tokens *tokens,
                              void *best)
@@ -197,8 +216,10 @@ static enum gqa_status match(struct going *g, const struct gqa_tokens *tokens,
 
     stage.tokens = tokens;
     stage.held_out = gqa_data_held_out(g->data);
+    stage.until_s = stop_for_measure(g);
     if (st == GQA_OK)
         st = gqa_layerwise_run(&stage, g->history, values);
+    gqa_interrupt_ask_at(g->run->deadline_s);
     if (st == GQA_OK)
         st = measure(g, values, &is_best);
     if (st == GQA_OK && is_best)
@@ -224,6 +245,12 @@ enum gqa_status gqa_by_layer_run(const struct gqa_by_layer *run,
         st = measure(&g, best, &is_best);
     if (st == GQA_OK)
         st = match(&g, &tokens, best);
+    /* What was not measured in time does not count. */
+    if (st == GQA_ERR_INTERRUPTED && gqa_interrupt_is_late() &&
+        history->n_evaluations > 0)
+        st = GQA_OK;
+    if (st != GQA_ERR_INTERRUPTED)
+        gqa_interrupt_ask_at(0);
     gqa_trace_free(g.original);
     gqa_tokens_clear(&tokens);
     *data = g.data;

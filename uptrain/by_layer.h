@@ -13,6 +13,7 @@ struct gqa_by_layer {
      * train. Lent. */
     const struct gqa_layerwise *stage;
     const struct gqa_data_options *data; /* lent */
+    double deadline_s; /* of gqa_clock_s(), or 0: by then all of it is over */
 };
 
 /* Elements, and bytes of a wide value, of all that is trained. */
@@ -22,7 +23,8 @@ size_t gqa_by_layer_bytes(const struct gqa_layerwise *stage);
  * data     receives what was read and drawn; gqa_data_free() ends it.
  * history  gets a measure of the start and one of what came of it.
  * best     [gqa_by_layer_bytes()]: the nearer of both.
- * Errors   as gqa_layerwise_run() and gqa_data_create(); GQA_ERR_FORMAT: no
+ * Errors   as gqa_layerwise_run(), GQA_ERR_INTERRUPTED also where the deadline
+ * came before the start was measured, and gqa_data_create(); GQA_ERR_FORMAT: no
  *          logits are finite; GQA_ERR_NOMEM: the original is to draw sequences,
  *          and cannot be held as a whole.
  */

@@ -1,6 +1,8 @@
 #include "uptrain/data_file.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +18,29 @@
 #include "runtime/data/token_file.h"
 #include "runtime/data/token_text.h"
 
-enum { START_BYTES = 4096, COPY_BYTES = 1 << 16, MAX_SHARE = 10 };
+enum {
+    START_BYTES = 4096,
+    COPY_BYTES = 1 << 16,
+    LOOK_MS = 100, /* between looks at signals and the deadline */
+    MAX_SHARE = 10,
+};
 
 /* --- Standard input ------------------------------------------------------- */
+
+/* Until something is there, or the end of it. Reading alone would wait beyond
+ * the deadline, and through a signal that comes just before. */
+static enum gqa_status await_input(void)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    int n = 0;
+
+    while (n == 0 && !gqa_interrupt_pending())
+        if ((n = poll(&input, 1, LOOK_MS)) < 0 && errno == EINTR)
+            n = 0;
+    if (gqa_interrupt_pending())
+        return gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
+    return n > 0 ? GQA_OK : gqa_fail_errno("standard input");
+}
 
 /* Readers look here and there: what comes is copied into a file first. */
 static enum gqa_status copy_input(int *out)
@@ -28,12 +50,12 @@ static enum gqa_status copy_input(int *out)
     enum gqa_status st =
         buf ? gqa_temporary_open(out, 0, "standard input") : gqa_fail_nomem();
 
-    while (st == GQA_OK) {
+    while (st == GQA_OK && (st = await_input()) == GQA_OK) {
         const ssize_t n = read(STDIN_FILENO, buf, COPY_BYTES);
 
-        if (gqa_interrupt_pending())
-            st = gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
-        else if (n < 0)
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
             st = gqa_fail_errno("reading standard input");
         else if (n == 0)
             break;
@@ -59,8 +81,16 @@ static enum gqa_status find_kind(enum gqa_data_kind *kind, const char *path)
     size = gqa_min_u64(size, sizeof start);
     st = gqa_file_read(fd, start, (size_t)size, 0);
     close(fd);
+    if (st != GQA_OK)
+        return st;
     *kind = gqa_data_kind_of(start, (size_t)size);
-    return st;
+    return *kind != GQA_DATA_FILE
+               ? GQA_OK
+               : gqa_fail(GQA_ERR_FORMAT,
+                          "%s: neither tokens (safetensors, .npy, lines of "
+                          "numbers) nor text, which has no bytes that are 0; "
+                          "--text takes it for text all the same",
+                          path);
 }
 
 static enum gqa_status read_path(struct gqa_tokens *out, const char *path,
@@ -125,7 +155,9 @@ static enum gqa_status cut_pieces(struct gqa_tokens *tokens, uint64_t length)
         for (uint64_t at = 0; at < s->n_decoder && st == GQA_OK; at += length) {
             const uint64_t n = gqa_min_u64(length, s->n_decoder - at);
 
-            if (n > 1 || at == 0)
+            if (gqa_interrupt_pending())
+                st = gqa_fail(GQA_ERR_INTERRUPTED, "interrupted");
+            else if (n > 1 || at == 0)
                 st = add_piece(&out, s, at, n);
         }
     }
@@ -152,14 +184,6 @@ static void take_digest(char *hex, struct gqa_content_digest *digest,
     gqa_content_digest_format(hex, digest);
 }
 
-static bool any_without_output(const struct gqa_tokens *tokens)
-{
-    for (size_t i = 0; i < tokens->n; i++)
-        if (tokens->sequences[i].n_decoder == 0)
-            return true;
-    return false;
-}
-
 /* What is left to do once sequences are read. */
 static enum gqa_status finish(struct gqa_tokens *out, char *hex,
                               struct gqa_runtime *teacher,
@@ -182,9 +206,42 @@ static enum gqa_status finish(struct gqa_tokens *out, char *hex,
         return st;
     take_digest(hex, digest, out);
     gqa_content_digest_free(digest);
-    return any_without_output(out)
+    return gqa_tokens_any_to_draw(out)
                ? gqa_sample_outputs(out, teacher, network, &options)
                : GQA_OK;
+}
+
+/* Messages of readers begin with the path; of a copy it says nothing. */
+static enum gqa_status name_input(enum gqa_status st, const char *path)
+{
+    const char *message = gqa_error_message();
+    const size_t n = strlen(path);
+    char *rest;
+
+    if (st == GQA_OK || strncmp(message, path, n) != 0)
+        return st;
+    if (!(rest = strdup(message + n)))
+        return gqa_fail_nomem();
+    st = gqa_fail(st, "standard input%s", rest);
+    free(rest);
+    return st;
+}
+
+static enum gqa_status read_input(struct gqa_tokens *out,
+                                  enum gqa_data_kind kind,
+                                  const struct gqa_token_rules *rules,
+                                  uint64_t length)
+{
+    char path[64];
+    int fd = -1;
+    enum gqa_status st = copy_input(&fd);
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (st == GQA_OK)
+        st = name_input(read_path(out, path, kind, rules, length), path);
+    if (fd >= 0)
+        close(fd);
+    return st;
 }
 
 enum gqa_status gqa_data_file_read(struct gqa_tokens *out, char *digest,
@@ -194,24 +251,18 @@ enum gqa_status gqa_data_file_read(struct gqa_tokens *out, char *digest,
                                    uint64_t length, uint64_t seed)
 {
     const struct gqa_token_rules rules = gqa_token_rules_of(network);
-    char path[64];
-    enum gqa_status st;
-    int fd = -1;
+    const bool is_input = strcmp(item->path, "-") == 0;
+    enum gqa_status st =
+        is_input ? read_input(out, item->kind, &rules, length)
+                 : read_path(out, item->path, item->kind, &rules, length);
 
-    if (strcmp(item->path, "-") == 0) {
-        st = copy_input(&fd);
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-        if (st == GQA_OK)
-            st = read_path(out, path, item->kind, &rules, length);
-        if (fd >= 0)
-            close(fd);
-    } else {
-        st = read_path(out, item->path, item->kind, &rules, length);
-    }
     if (st != GQA_OK)
         return st; /* which says the path */
     st = finish(out, digest, teacher, network, length, seed);
-    return st == GQA_OK ? st : gqa_fail_prefix(st, "%s", item->path);
+    return st == GQA_OK
+               ? st
+               : gqa_fail_prefix(st, "%s",
+                                 is_input ? "standard input" : item->path);
 }
 
 /* --- Held out ------------------------------------------------------------- */

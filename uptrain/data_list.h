@@ -42,7 +42,7 @@ enum gqa_status gqa_data_list_parse(struct gqa_data_list *list,
 void gqa_data_list_clear(struct gqa_data_list *list);
 
 /* Of bytes at the beginning of a file: tokens as safetensors, .npy or decimal
- * numbers; else text. */
+ * numbers; else text, or, where it has zeros, FILE: neither. */
 enum gqa_data_kind gqa_data_kind_of(const unsigned char *start, size_t n);
 
 #endif

@@ -218,6 +218,8 @@ static json_t *describe_training(const struct gqa_uptrain_options *o,
     describe_options(out, o, settings, data);
     json_object_set_new(out, "rate", number(h->rate));
     json_object_set_new(out, "rate_was_given", json_boolean(o->rate > 0));
+    if (h->plan.n_steps > 0)
+        json_object_set_new(out, "planned", gqa_time_plan_describe(&h->plan));
     json_object_set_new(out, "steps_made", integer(h->n_steps));
     json_object_set_new(out, "steps_kept", integer(gqa_history_best(h)->step));
     json_object_set_new(out, "tokens", integer(h->n_tokens));

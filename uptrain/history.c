@@ -121,11 +121,12 @@ static double number_of(const json_t *json)
 
 json_t *gqa_layer_match_describe(const struct gqa_layer_match *m)
 {
-    return json_pack(
-        "{s:s, s:s, s:o, s:o, s:o, s:o, s:b}", "stack",
-        gqa_stack_name(m->stack), "kind", gqa_attention_kind_name(m->kind),
-        "layer", integer(m->layer), "before", number(m->before), "after",
-        number(m->after), "rate", number(m->rate), "gained", (int)m->gained);
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b}", "stack",
+                     gqa_stack_name(m->stack), "kind",
+                     gqa_attention_kind_name(m->kind), "layer",
+                     integer(m->layer), "before", number(m->before), "after",
+                     number(m->after), "rate", number(m->rate), "steps",
+                     integer(m->n_steps), "gained", (int)m->gained);
 }
 
 static bool read_match(struct gqa_history *h, const json_t *json)
@@ -141,7 +142,8 @@ static bool read_match(struct gqa_history *h, const json_t *json)
         .gained = json_is_true(json_object_get(json, "gained"))};
 
     if (!stack || !kind ||
-        !gqa_json_u64(json_object_get(json, "layer"), &m.layer))
+        !gqa_json_u64(json_object_get(json, "layer"), &m.layer) ||
+        !gqa_json_u64(json_object_get(json, "steps"), &m.n_steps))
         return false;
     for (size_t i = 0; i < 2; i++)
         if (strcmp(stack, gqa_stack_name(stacks[i])) == 0)
@@ -150,6 +152,30 @@ static bool read_match(struct gqa_history *h, const json_t *json)
                  ? GQA_ATTENTION_CROSS
                  : GQA_ATTENTION_SELF;
     return gqa_history_add_match(h, &m) == GQA_OK;
+}
+
+json_t *gqa_time_plan_describe(const struct gqa_time_plan *p)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "made", integer(p->made),
+                     "steps", integer(p->n_steps), "warmup", integer(p->warmup),
+                     "left", number(p->left), "budget", number(p->budget_s));
+}
+
+/* json: NULL: there is none. */
+static bool read_plan(struct gqa_history *h, const json_t *json)
+{
+    struct gqa_time_plan *p = &h->plan;
+
+    if (!json)
+        return true;
+    p->budget_s = number_of(json_object_get(json, "budget"));
+    p->left = number_of(json_object_get(json, "left"));
+    return gqa_json_u64(json_object_get(json, "made"), &p->made) &&
+           gqa_json_u64(json_object_get(json, "steps"), &p->n_steps) &&
+           gqa_json_u64(json_object_get(json, "warmup"), &p->warmup) &&
+           p->made <= h->n_steps && h->n_steps <= p->n_steps &&
+           p->n_steps <= h->room && p->warmup <= h->room && p->left >= 0 &&
+           p->left <= 1 && p->budget_s > 0;
 }
 
 json_t *gqa_history_describe(const struct gqa_history *h)
@@ -177,6 +203,8 @@ json_t *gqa_history_describe(const struct gqa_history *h)
                     "positions", integer(h->n_counted), "seconds",
                     number(h->seconds), "rate", number(h->rate), "probes",
                     probes, "evaluations", evaluations);
+    if (h->plan.n_steps > 0)
+        json_object_set_new(out, "planned", gqa_time_plan_describe(&h->plan));
     if (h->n_matches == 0)
         return out;
     matches = json_array();
@@ -232,5 +260,6 @@ bool gqa_history_read(struct gqa_history *h, const json_t *json)
     for (size_t i = 0; i < json_array_size(matches); i++)
         if (!read_match(h, json_array_get(matches, i)))
             return false;
-    return h->seconds >= 0 && h->rate > 0;
+    return read_plan(h, json_object_get(json, "planned")) && h->seconds >= 0 &&
+           h->rate > 0;
 }

@@ -8,6 +8,7 @@
 
 #include "formats/model/model.h"
 #include "runtime/measure/fidelity.h"
+#include "uptrain/time_plan.h"
 
 /* On sequences held out; after so many steps. */
 struct gqa_evaluation {
@@ -29,8 +30,9 @@ struct gqa_layer_match {
     enum gqa_attention_kind kind;
     uint64_t layer;
     double before, after;
-    double rate; /* that came nearest; 0: none came nearer */
-    bool gained; /* else it was left as it was */
+    double rate;      /* that came nearest; 0: none came nearer */
+    uint64_t n_steps; /* at each rate that was tried */
+    bool gained;      /* else it was left as it was */
 };
 
 struct gqa_history {
@@ -46,8 +48,9 @@ struct gqa_history {
     size_t n_probes;
     struct gqa_layer_match *matches; /* owned */
     size_t n_matches;
-    double rate; /* that was chosen, or given; 0: not yet */
-    size_t best; /* of evaluations */
+    double rate;               /* that was chosen, or given; 0: not yet */
+    struct gqa_time_plan plan; /* with a deadline, once it is made */
+    size_t best;               /* of evaluations */
 };
 
 /* End it with gqa_history_clear(). Errors GQA_ERR_NOMEM. */
@@ -75,6 +78,7 @@ const struct gqa_evaluation *gqa_history_best(const struct gqa_history *h);
 /* Whether the state after n_steps has been measured. */
 bool gqa_history_is_measured(const struct gqa_history *history);
 
+json_t *gqa_time_plan_describe(const struct gqa_time_plan *plan);
 json_t *gqa_layer_match_describe(const struct gqa_layer_match *match);
 
 /* As JSON, without losses; and back: false where it is not one. */

@@ -1,10 +1,13 @@
 #include "uptrain/layerwise.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/bounds.h"
+#include "common/clock.h"
+#include "common/interrupt.h"
 #include "runtime/uses.h"
 #include "runtime/values.h"
 
@@ -20,6 +23,11 @@ struct going {
     char *values;
     bool *block, *attention; /* [n_params]: what is trained of it */
     size_t n_blocks, n_done; /* of both stacks */
+    size_t n_left;           /* attentions that are still to be matched */
+    /* What a block takes beside its attentions, for each of these. */
+    double beside_s;
+    double matched_s; /* what those of this block took */
+    bool is_over;     /* there is no time for more */
 };
 
 uint64_t gqa_layerwise_data_steps(uint64_t n_steps)
@@ -150,6 +158,7 @@ static enum gqa_status tell(struct going *g, const struct gqa_match *m,
         .before = r->before,
         .after = r->after,
         .rate = r->rate,
+        .n_steps = r->n_steps,
         .gained = r->gained};
     const enum gqa_status st = gqa_history_add_match(g->history, &told);
 
@@ -159,6 +168,36 @@ static enum gqa_status tell(struct going *g, const struct gqa_match *m,
              gqa_attention_kind_name(told.kind), r->before, r->after, r->rate,
              r->gained ? "" : ", and left as it was");
     return st == GQA_OK ? gqa_run_log_match(g->stage->log, &told) : st;
+}
+
+/* What of the time that is left is this attention's. */
+static double share_s(const struct going *g)
+{
+    const double left = g->stage->until_s - gqa_clock_s();
+
+    return fmax(left / (double)g->n_left - g->beside_s, 0);
+}
+
+/* There was something to gain, and no time for it. */
+static bool was_late(const struct going *g, const struct gqa_match_result *r)
+{
+    return g->stage->until_s > 0 && r->n_steps == 0 && r->before > 0 &&
+           isfinite(r->before);
+}
+
+/* Of one that is over. */
+static enum gqa_status end_match(struct going *g, const struct gqa_match *m,
+                                 bool cross, const struct gqa_match_result *r,
+                                 double start_s, enum gqa_status st)
+{
+    g->n_left--;
+    g->matched_s += gqa_clock_s() - start_s;
+    if (st == GQA_ERR_INTERRUPTED && gqa_interrupt_is_late())
+        g->is_over = true;
+    else if (st != GQA_OK)
+        return st;
+    g->is_over = g->is_over || was_late(g, r);
+    return g->is_over && r->n_steps == 0 ? GQA_OK : tell(g, m, cross, r);
 }
 
 static enum gqa_status match(struct going *g, const struct gqa_match *m,
@@ -172,16 +211,18 @@ static enum gqa_status match(struct going *g, const struct gqa_match *m,
         .schedule = {.n_steps = stage->n_steps,
                      .warmup = gqa_schedule_warmup(stage->n_steps),
                      .decay = stage->decay},
-        .accumulate = stage->accumulate};
+        .accumulate = stage->accumulate,
+        .until_s = stage->until_s,
+        .share_s = share_s(g)};
     struct gqa_match_result result;
-    enum gqa_status st;
 
     memset(g->attention, 0, g->network->model->n_params * sizeof *g->attention);
     if (gqa_match_mark(g->attention, g->network->model,
                        cross ? &b->cross : &b->self, g->block) == 0)
         return GQA_OK;
-    st = gqa_match_attention(&result, m, cross, g->attention, &options);
-    return st == GQA_OK ? tell(g, m, cross, &result) : st;
+    return end_match(
+        g, m, cross, &result, gqa_clock_s(),
+        gqa_match_attention(&result, m, cross, g->attention, &options));
 }
 
 /* --- A block -------------------------------------------------------------- */
@@ -204,7 +245,7 @@ static enum gqa_status match_block(struct going *g, struct gqa_match *m,
 
     if (st == GQA_OK)
         st = match(g, m, false);
-    if (st == GQA_OK && has_cross)
+    if (st == GQA_OK && has_cross && !g->is_over)
         st = match(g, m, true);
     return st == GQA_OK ? take_values(g, m) : st;
 }
@@ -218,7 +259,15 @@ static void show(const struct going *g)
     gqa_progress_say(g->stage->bar, text);
 }
 
-static enum gqa_status run_block(struct going *g, size_t stack, size_t i)
+/* What blocks take without their attentions is to be known of the next. */
+static void take_times(struct going *g, double block_s, size_t n_attentions)
+{
+    if (n_attentions > 0)
+        g->beside_s = (block_s - g->matched_s) / (double)n_attentions;
+    g->matched_s = 0;
+}
+
+static enum gqa_status match_and_go_on(struct going *g, size_t stack, size_t i)
 {
     const struct gqa_block *b = &g->network->stacks[stack].blocks[i];
     const bool any = mark_block(g->block, g->network, b, g->stage->trained) > 0;
@@ -237,7 +286,7 @@ static enum gqa_status run_block(struct going *g, size_t stack, size_t i)
     if (st == GQA_OK && any)
         st = match_block(g, &m, b->has_cross);
     /* Behind the last there is nothing. */
-    if (st == GQA_OK && ++g->n_done < g->n_blocks) {
+    if (st == GQA_OK && ++g->n_done < g->n_blocks && !g->is_over) {
         st = gqa_walk_on(g->walk, GQA_WALK_TEACHER, m.teacher, &place);
         if (st == GQA_OK)
             st = gqa_walk_on(g->walk, GQA_WALK_STUDENT, m.student, &place);
@@ -245,6 +294,21 @@ static enum gqa_status run_block(struct going *g, size_t stack, size_t i)
     gqa_masters_free(m.masters);
     gqa_layer_free(m.student);
     gqa_layer_free(m.teacher);
+    return st;
+}
+
+static enum gqa_status run_block(struct going *g, size_t stack, size_t i)
+{
+    const double start_s = gqa_clock_s();
+    const size_t n_left = g->n_left;
+    enum gqa_status st;
+
+    g->is_over =
+        g->is_over || (g->stage->until_s > 0 && start_s >= g->stage->until_s);
+    if (g->is_over)
+        return GQA_OK;
+    st = match_and_go_on(g, stack, i);
+    take_times(g, gqa_clock_s() - start_s, n_left - g->n_left);
     return st;
 }
 
@@ -278,8 +342,40 @@ static enum gqa_status run_stack(struct going *g, size_t stack)
     for (size_t i = 0; i < g->network->stacks[stack].n_blocks && st == GQA_OK;
          i++)
         st = run_block(g, stack, i);
-    return st == GQA_OK && stack + 1 < g->network->n_stacks ? run_part(g, &norm)
-                                                            : st;
+    return st == GQA_OK && stack + 1 < g->network->n_stacks && !g->is_over
+               ? run_part(g, &norm)
+               : st;
+}
+
+/* Those of which something is trained. */
+static size_t count_attentions(const struct going *g)
+{
+    const struct gqa_model *model = g->network->model;
+    const bool *trained = g->stage->trained;
+    size_t n = 0;
+
+    for (size_t i = 0; i < g->network->n_stacks; i++)
+        for (size_t j = 0; j < g->network->stacks[i].n_blocks; j++) {
+            const struct gqa_block *b = &g->network->stacks[i].blocks[j];
+
+            memset(g->block, 0, model->n_params * sizeof *g->block);
+            n += gqa_match_mark(g->block, model, &b->self, trained) > 0;
+            n += b->has_cross &&
+                 gqa_match_mark(g->block, model, &b->cross, trained) > 0;
+        }
+    return n;
+}
+
+/* Values are those of the attentions that were taken up. */
+static enum gqa_status end_early(const struct going *g, enum gqa_status st)
+{
+    if (st == GQA_ERR_INTERRUPTED && gqa_interrupt_is_late())
+        st = GQA_OK;
+    if (st == GQA_OK && g->n_left > 0)
+        gqa_info("no time is left: %zu attention%s left as %s", g->n_left,
+                 g->n_left == 1 ? " is" : "s are",
+                 g->n_left == 1 ? "it was" : "they were");
+    return st;
 }
 
 enum gqa_status gqa_layerwise_run(const struct gqa_layerwise *stage,
@@ -305,8 +401,11 @@ enum gqa_status gqa_layerwise_run(const struct gqa_layerwise *stage,
     st = g.block && g.attention
              ? gqa_walk_create(&g.walk, stage->device, stage->pair, &options)
              : gqa_fail_nomem();
-    for (size_t i = 0; i < network->n_stacks && st == GQA_OK; i++)
+    if (st == GQA_OK)
+        g.n_left = count_attentions(&g);
+    for (size_t i = 0; i < network->n_stacks && st == GQA_OK && !g.is_over; i++)
         st = run_stack(&g, i);
+    st = end_early(&g, st);
     gqa_walk_free(g.walk);
     free(g.block);
     free(g.attention);

@@ -24,6 +24,7 @@ struct gqa_layerwise {
     uint64_t n_steps;                   /* of an attention */
     struct gqa_optimiser_options optimiser;
     enum gqa_decay decay;
+    double until_s; /* of gqa_clock_s(): when it is to be over; 0: any time */
 };
 
 /* Of the run's data, whose sequences are seen again and again where the stage
@@ -36,11 +37,16 @@ size_t gqa_layerwise_mark(bool *out, const struct gqa_network *network,
                           const bool *trained);
 
 /*
+ * The time that there is goes to all attentions alike: where it is short each
+ * gets fewer steps, and where it is too short for all those above are left as
+ * they were, as when loops are asked to stop at some time
+ * (gqa_interrupt_ask_at()).
+ *
  * values   weights that are trained, as gqa_trainer_get() gives them: those of
  *          attentions are set, also where nothing was gained.
  * history  gets a match for each attention that is trained.
  * Errors   those of the device, of reading, and of streams;
- *          GQA_ERR_INTERRUPTED.
+ *          GQA_ERR_INTERRUPTED: a signal.
  */
 GQA_MUST_USE
 enum gqa_status gqa_layerwise_run(const struct gqa_layerwise *stage,

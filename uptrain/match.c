@@ -3,6 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/bounds.h"
+#include "common/clock.h"
+#include "common/interrupt.h"
 #include "runtime/values.h"
 #include "uptrain/rates.h"
 
@@ -16,8 +19,11 @@ struct training {
     struct gqa_trainee *trainees;
     size_t n;
     struct gqa_optimiser *optimiser;
-    void *sum;    /* device float64 */
-    double scale; /* of the loss: 1 is what it was at the start */
+    void *sum;        /* device float64 */
+    double scale;     /* of the loss: 1 is what it was at the start */
+    uint64_t n_steps; /* at each rate */
+    double start_s;   /* of gqa_clock_s() */
+    double took_s;    /* by the longest attempt */
     /* Weights, in memory of the host: then, and of the best attempt. */
     char *start, *best;
     double best_error, best_rate;
@@ -208,21 +214,38 @@ static enum gqa_status move(struct training *t, char *values, bool back)
     return st;
 }
 
+/* A rate is tried in any case. */
+static bool may_try(const struct training *t)
+{
+    return t->options->until_s == 0 || t->took_s == 0 ||
+           gqa_clock_s() + t->took_s <= t->start_s + t->options->share_s;
+}
+
 /* All steps from the start, whatever was done before; what comes nearest is
- * kept. */
+ * kept. *error: infinite where no time is left to try another rate. */
 static enum gqa_status attempt(void *ctx, double rate, double *error)
 {
     struct training *t = ctx;
     struct gqa_schedule schedule = t->options->schedule;
-    enum gqa_status st = move(t, t->start, true);
+    const double start_s = gqa_clock_s();
+    enum gqa_status st;
 
+    *error = INFINITY;
+    if (!may_try(t))
+        return GQA_OK;
+    st = move(t, t->start, true);
     schedule.rate = rate;
+    if (t->n_steps < schedule.n_steps) {
+        schedule.n_steps = t->n_steps;
+        schedule.warmup = gqa_schedule_warmup(t->n_steps);
+    }
     if (st == GQA_OK)
         st = gqa_optimiser_reset(t->optimiser);
     for (uint64_t i = 0; i < schedule.n_steps && st == GQA_OK; i++)
         st = step(t, &schedule, i);
     if (st == GQA_OK)
         st = measure(t, error);
+    t->took_s = fmax(t->took_s, gqa_clock_s() - start_s);
     if (st != GQA_OK)
         return st;
     if (!isfinite(*error))
@@ -234,22 +257,97 @@ static enum gqa_status attempt(void *ctx, double rate, double *error)
     return move(t, t->best, false);
 }
 
-static enum gqa_status match(struct training *t, struct gqa_match_result *out)
+/* The first step of an attempt, which is made anew. */
+static enum gqa_status time_step(struct training *t, double *seconds)
 {
-    const struct gqa_rate_search search = {t, attempt, out->before, HIGHEST};
-    double rate = t->options->schedule.rate, error;
-    enum gqa_status st = move(t, t->start, false);
+    const struct gqa_train_device *d = t->match->device;
+    const double start_s = gqa_clock_s();
+    double sum;
+    enum gqa_status st = step(t, &t->options->schedule, 0);
+
+    /* The device may still be at it. */
+    if (st == GQA_OK)
+        st = d->backend->download(d->device, &sum, t->sum, sizeof sum);
+    *seconds = gqa_clock_s() - start_s;
+    return st;
+}
+
+/* What a step takes: the second, for which all is ready. */
+static enum gqa_status time_steps(struct training *t, double *seconds)
+{
+    const enum gqa_status st = time_step(t, seconds);
+
+    return st == GQA_OK ? time_step(t, seconds) : st;
+}
+
+/* Steps that fit into the time. */
+static uint64_t fitting(double seconds, double step_s, uint64_t most)
+{
+    const double n = seconds / step_s;
+
+    return !(n > 0) ? 0 : n < (double)most ? (uint64_t)n : most;
+}
+
+/* How many steps there is time for, at the rate that is given or at several
+ * (*rate is 0); where that is too short, some at one that is as good as any. */
+static enum gqa_status plan(struct training *t, double *rate, double measure_s)
+{
+    const struct gqa_match_options *o = t->options;
+    struct gqa_rate_times times = {.measure_s = GQA_MEASURE_SLACK * measure_s};
+    uint64_t in_share, until_end;
+    enum gqa_status st;
+
+    *rate = o->schedule.rate;
+    t->n_steps = o->schedule.n_steps;
+    if (o->until_s == 0)
+        return GQA_OK;
+    if ((st = time_steps(t, &times.step_s)) != GQA_OK)
+        return st;
+    times.left_s = t->start_s + o->share_s - gqa_clock_s();
+    if (*rate == 0 && (t->n_steps = gqa_rates_fit(t->n_steps, &times)) > 0)
+        return GQA_OK;
+    if (*rate == 0)
+        *rate = gqa_rate_untried;
+    in_share = fitting(times.left_s - times.measure_s, times.step_s,
+                       o->schedule.n_steps);
+    until_end = fitting(o->until_s - gqa_clock_s() - times.measure_s,
+                        times.step_s, o->schedule.n_steps);
+    t->n_steps = gqa_min_u64(gqa_max_u64(in_share, GQA_LEAST_STEPS), until_end);
+    return GQA_OK;
+}
+
+static enum gqa_status search(struct training *t, double rate, double before)
+{
+    const struct gqa_rate_search rates = {t, attempt, before, HIGHEST};
+    double error;
+
+    if (t->n_steps == 0)
+        return GQA_OK;
+    return rate > 0 ? attempt(t, rate, &error)
+                    : gqa_rates_search(&rate, &rates);
+}
+
+/* out->before is known, and what that took. */
+static enum gqa_status match(struct training *t, struct gqa_match_result *out,
+                             double measure_s)
+{
+    double rate;
+    enum gqa_status st = move(t, t->start, false), moved;
 
     t->scale = 1 / out->before;
     t->best_error = out->before;
-    if (st == GQA_OK && rate > 0)
-        st = attempt(t, rate, &error);
-    else if (st == GQA_OK)
-        st = gqa_rates_search(&rate, &search);
+    if (st == GQA_OK)
+        st = plan(t, &rate, measure_s);
+    if (st == GQA_OK)
+        st = search(t, rate, out->before);
     out->gained = t->best_error < out->before;
     out->after = t->best_error;
     out->rate = t->best_rate;
-    return st == GQA_OK ? move(t, out->gained ? t->best : t->start, true) : st;
+    out->n_steps = t->n_steps;
+    if (st != GQA_OK && !(st == GQA_ERR_INTERRUPTED && gqa_interrupt_is_late()))
+        return st;
+    moved = move(t, out->gained ? t->best : t->start, true);
+    return moved == GQA_OK ? st : moved;
 }
 
 enum gqa_status gqa_match_attention(struct gqa_match_result *out,
@@ -257,7 +355,10 @@ enum gqa_status gqa_match_attention(struct gqa_match_result *out,
                                     const bool *trained,
                                     const struct gqa_match_options *options)
 {
-    struct training t = {.match = m, .options = options, .cross = cross};
+    struct training t = {.match = m,
+                         .options = options,
+                         .cross = cross,
+                         .start_s = gqa_clock_s()};
     enum gqa_status st = begin(&t, trained);
 
     *out = (struct gqa_match_result){.gained = false};
@@ -266,7 +367,7 @@ enum gqa_status gqa_match_attention(struct gqa_match_result *out,
     out->after = out->before;
     /* What is the same, or cannot be told, is left alone. */
     if (st == GQA_OK && out->before > 0 && isfinite(out->before))
-        st = match(&t, out);
+        st = match(&t, out, gqa_clock_s() - t.start_s);
     clear(&t);
     return st;
 }

@@ -12,6 +12,9 @@ struct gqa_match_options {
     struct gqa_optimiser_options optimiser; /* its clip is not looked at */
     struct gqa_schedule schedule; /* rate 0: some are tried, in full */
     uint64_t accumulate;          /* batches of a step */
+    /* Of gqa_clock_s(): where time is short, as many of the steps are made as
+     * fit into share_s, but some while there is time; 0: all of them. */
+    double until_s, share_s;
 };
 
 /* Both models' block. */
@@ -27,8 +30,9 @@ struct gqa_match {
 /* Mean squared error of a value of the stream, on sequences held out. */
 struct gqa_match_result {
     double before, after;
-    double rate; /* that came nearest; 0: none came nearer */
-    bool gained; /* else the attention is what it was */
+    double rate;      /* that came nearest; 0: none came nearer */
+    uint64_t n_steps; /* at each rate; 0: there was no time for any */
+    bool gained;      /* else the attention is what it was */
 };
 
 /* What is trained of an attention: marks its q, k, v and o of those of
@@ -39,7 +43,9 @@ size_t gqa_match_mark(bool *trained, const struct gqa_model *model,
 
 /*
  * trained  [n_params of the student]: by gqa_match_mark(), of this attention.
- * Errors   those of the device and of streams; GQA_ERR_INTERRUPTED.
+ * Errors   those of the device and of streams; GQA_ERR_INTERRUPTED: a signal,
+ * or loops were asked to stop at some time (gqa_interrupt_is_late()): the
+ *          attention is then what came nearest so far, and *out tells of it.
  */
 GQA_MUST_USE
 enum gqa_status gqa_match_attention(struct gqa_match_result *out,

@@ -3,9 +3,11 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/bounds.h"
 #include "common/clock.h"
+#include "common/random.h"
 #include "runtime/values.h"
 #include "uptrain/loss_mix.h"
 
@@ -139,11 +141,25 @@ struct product {
     void *x, *w, *out;
 };
 
-static enum gqa_status alloc(struct product *p, void **out, uint64_t n_bytes)
-{
-    const enum gqa_status st = p->backend->alloc(p->device, out, n_bytes);
+/* Elements that are drawn; the others repeat them. */
+enum { DRAWN = 1 << 14 };
 
-    return st == GQA_OK ? p->backend->zero(p->device, *out, n_bytes) : st;
+/* Values as of a model: devices multiply zeros faster, which toggle no bits. */
+static enum gqa_status take_drawn(struct product *p, void **out, uint64_t n)
+{
+    const enum gqa_dtype dtype = p->weight.dtype;
+    const uint64_t size = gqa_dtype_bits(dtype) / 8;
+    double *values = malloc(DRAWN * sizeof *values);
+    enum gqa_status st =
+        values ? p->backend->alloc(p->device, out, n * size) : gqa_fail_nomem();
+
+    if (st == GQA_OK)
+        gqa_random_normal(values, DRAWN, gqa_random_key(0, "pace", 0), 0, 1);
+    for (uint64_t i = 0; i < n && st == GQA_OK; i += DRAWN)
+        st = gqa_values_upload(p->backend, p->device, (char *)*out + i * size,
+                               dtype, values, gqa_min_u64(DRAWN, n - i));
+    free(values);
+    return st;
 }
 
 /* Waits. */
@@ -190,12 +206,13 @@ static enum gqa_status measure_rate(double *flop_per_s,
                                    .cols = gqa_min_u64(w->cols, MAX_SIDE)}};
     const uint64_t size = gqa_dtype_bits(device->info.real) / 8;
     double seconds = 0;
-    enum gqa_status st = alloc(&p, &p.x, p.n_rows * p.weight.cols * size);
+    enum gqa_status st = take_drawn(&p, &p.x, p.n_rows * p.weight.cols);
 
     if (st == GQA_OK)
-        st = alloc(&p, &p.w, p.weight.rows * p.weight.cols * size);
+        st = take_drawn(&p, &p.w, p.weight.rows * p.weight.cols);
     if (st == GQA_OK)
-        st = alloc(&p, &p.out, p.n_rows * p.weight.rows * size);
+        st =
+            p.backend->alloc(p.device, &p.out, p.n_rows * p.weight.rows * size);
     p.weight.data = p.w;
     if (st == GQA_OK)
         st = time_product(&seconds, &p);

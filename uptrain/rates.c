@@ -15,9 +15,8 @@ enum { N_RATES = sizeof rates / sizeof *rates, FIRST = 6 };
 
 enum {
     SHARE = 20,       /* of the run's steps one in so many, */
-    LEAST_STEPS = 20, /* or as many, where there are: a rate is tried for; */
-    LEAST_TIMED = 5,  /* where time is short no fewer than these, */
-    TIMED_RATES = 3,  /* of so many rates: the first, a higher, a lower one */
+    LEAST_TRIED = 20, /* or as many, where there are: a rate is tried for; */
+    TIMED_RATES = 3, /* where time is short: the first, a higher, a lower one */
 };
 
 const double gqa_rate_untried = 1e-3;
@@ -27,17 +26,21 @@ double gqa_rates_steps_s(const struct gqa_rate_times *times)
     return times->left_s / TIMED_RATES - times->measure_s;
 }
 
-uint64_t gqa_rates_steps(uint64_t n_steps, const struct gqa_rate_times *times)
+uint64_t gqa_rates_fit(uint64_t wanted, const struct gqa_rate_times *times)
 {
-    const uint64_t wanted =
-        gqa_min_u64(gqa_max_u64(n_steps / SHARE, LEAST_STEPS), n_steps);
     const double steps_s = gqa_rates_steps_s(times);
 
     if (steps_s >= (double)wanted * times->step_s)
         return wanted;
-    return steps_s >= LEAST_TIMED * times->step_s
+    return steps_s >= GQA_LEAST_STEPS * times->step_s
                ? (uint64_t)(steps_s / times->step_s)
                : 0;
+}
+
+uint64_t gqa_rates_steps(uint64_t n_steps, const struct gqa_rate_times *times)
+{
+    return gqa_rates_fit(
+        gqa_min_u64(gqa_max_u64(n_steps / SHARE, LEAST_TRIED), n_steps), times);
 }
 
 static bool is_nearly(const struct gqa_rate_search *s, double value,

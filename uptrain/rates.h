@@ -10,6 +10,12 @@
 
 #include "common/status.h"
 
+/* A measure takes at most so many times what the one before took. */
+#define GQA_MEASURE_SLACK 1.25
+
+/* Of fewer steps nothing is learnt. */
+enum { GQA_LEAST_STEPS = 5 };
+
 /* What a run takes as far as that is known, and its time. */
 struct gqa_rate_times {
     double step_s, measure_s; /* of a step, and behind the steps of a rate */
@@ -19,8 +25,11 @@ struct gqa_rate_times {
 /* How long the steps of one rate may take, so that three rates are tried. */
 double gqa_rates_steps_s(const struct gqa_rate_times *times);
 
-/* How many of a run's steps each rate is tried for; 0: there is no time to
+/* How many of `wanted` steps each rate can be tried for; 0: there is no time to
  * learn anything, so that gqa_rate_untried is as good as any. */
+uint64_t gqa_rates_fit(uint64_t wanted, const struct gqa_rate_times *times);
+
+/* The same of a run, which a part of its steps stands for. */
 uint64_t gqa_rates_steps(uint64_t n_steps, const struct gqa_rate_times *times);
 
 extern const double gqa_rate_untried;

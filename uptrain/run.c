@@ -5,21 +5,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/bounds.h"
 #include "common/clock.h"
 #include "common/interrupt.h"
 #include "common/log.h"
 #include "uptrain/probe.h"
 #include "uptrain/ranks_run.h"
-
-/* A measure takes at most so many times what the one before took. */
-static const double slack = 1.25;
+#include "uptrain/rates.h"
 
 /* The part of the time that is left which rates are tried in. */
 static const double probing = 0.25;
 
+/* And the part of it that the first stage has. */
+static const double matching = 0.5;
+
 /* Measures until a deadline, at least; but what lies between two is at least so
  * many times what one takes. */
 enum { TIMED_MEASURES = 10, MEASURES_APART = 8 };
+
+/* What a step takes is known behind so many of this process, which took such a
+ * part of the time that they had. */
+enum { PLANNING_STEPS = 4 };
+static const double planning = 0.05;
 
 /* What a run is in the middle of. */
 struct going {
@@ -31,8 +38,9 @@ struct going {
     double step_s, measure_s;
     double measured_s; /* of gqa_clock_s(): when the last was over */
     double apart_s;    /* as long after that the next is due; with a deadline */
-    /* Where the steps of this process began. */
-    double steps_s;
+    /* Where the steps of this process began, and where the first was over; what
+     * measures took since. */
+    double steps_s, paced_s, measuring_s;
     uint64_t first_step, first_tokens;
 };
 
@@ -100,6 +108,7 @@ static enum gqa_status run_measure(struct going *g)
         return st;
     g->measured_s = gqa_clock_s();
     g->measure_s = g->measured_s - start;
+    g->measuring_s += g->measure_s;
     gqa_info("step %" PRIu64 ": mean KL %.4g, same most likely token %.1f %%",
              h->n_steps, result.kl_mean, 100 * result.top1);
     return gqa_run_log_measure(run->log, &h->evaluations[h->n_evaluations - 1]);
@@ -112,7 +121,7 @@ static enum gqa_status measure(struct going *g)
 
     stop_before(g, 0);
     st = run_measure(g);
-    stop_before(g, slack * g->measure_s);
+    stop_before(g, GQA_MEASURE_SLACK * g->measure_s);
     return st;
 }
 
@@ -120,16 +129,17 @@ static enum gqa_status measure(struct going *g)
 static void show(const struct going *g, const struct gqa_step_result *r)
 {
     const struct gqa_history *h = &g->run->history;
+    const uint64_t n_steps = gqa_schedule_end(&g->run->schedule);
     const double spent = gqa_clock_s() - g->steps_s;
     const double left = spent / (double)(h->n_steps - g->first_step) *
-                        (double)(h->room - h->n_steps);
+                        (double)(n_steps - h->n_steps);
     char text[192];
 
     snprintf(text, sizeof text,
              "step %" PRIu64 " of %" PRIu64 "  %.0f%%  loss %.3g  KL %.3g  "
              "%.0f tokens/s  ETA %.0f:%02.0f",
-             h->n_steps, h->room,
-             floor(100 * (double)h->n_steps / (double)h->room), r->loss,
+             h->n_steps, n_steps,
+             floor(100 * (double)h->n_steps / (double)n_steps), r->loss,
              gqa_history_best(h)->kl,
              (double)(h->n_tokens - g->first_tokens) / spent, floor(left / 60),
              floor(fmod(left, 60)));
@@ -144,7 +154,8 @@ static enum gqa_status run_ahead(struct going *g)
     const uint64_t next = run->history.n_steps + 1;
     enum gqa_status st;
 
-    if (next >= run->history.room || next % run->limits.eval_every == 0)
+    if (next >= gqa_schedule_end(&run->schedule) ||
+        next % run->limits.eval_every == 0)
         return GQA_OK;
     st = gqa_data_step(run->data, next, g->sequences);
     g->has_next = st == GQA_OK;
@@ -180,6 +191,10 @@ static enum gqa_status step(struct going *g)
     h->n_tokens += r.n_tokens;
     h->n_counted += r.n_counted;
     g->step_s = gqa_clock_s() - start;
+    if (h->n_steps == g->first_step + 1) {
+        g->paced_s = start + g->step_s;
+        g->measuring_s = 0;
+    }
     show(g, &r);
     st = gqa_run_log_step(run->log, h->n_steps, &r, rate, g->step_s);
     return st == GQA_OK ? ahead : st;
@@ -190,9 +205,9 @@ static bool is_late(const struct going *g)
 {
     const double deadline = g->run->limits.deadline_s;
 
-    return deadline > 0 &&
-           g->before_s + gqa_clock_s() + g->step_s + slack * g->measure_s >=
-               deadline;
+    return deadline > 0 && g->before_s + gqa_clock_s() + g->step_s +
+                                   GQA_MEASURE_SLACK * g->measure_s >=
+                               deadline;
 }
 
 static bool has_come_near(const struct gqa_training_run *run)
@@ -205,7 +220,8 @@ static bool is_over(const struct going *g)
 {
     const struct gqa_history *h = &g->run->history;
 
-    return h->n_steps >= h->room || has_come_near(g->run) ||
+    return h->n_steps >= gqa_schedule_end(&g->run->schedule) ||
+           has_come_near(g->run) ||
            (g->run->limits.deadline_s > 0 &&
             gqa_ranks_decide(g->run->ranks, is_late(g)));
 }
@@ -221,18 +237,106 @@ static bool is_measure_due(const struct going *g)
                              gqa_clock_s() - g->measured_s >= g->apart_s));
 }
 
-/* What is due behind a step: the state, a measure. */
+/* --- The plan ------------------------------------------------------------- */
+
+/* What a step takes is known. A rate that does not fall needs no plan. */
+static bool may_plan(const struct going *g)
+{
+    const struct gqa_training_run *run = g->run;
+    const double deadline = run->limits.deadline_s;
+
+    return run->schedule.decay != GQA_DECAY_NONE &&
+           run->history.n_steps >= g->first_step + PLANNING_STEPS &&
+           run->history.n_steps < gqa_schedule_end(&run->schedule) &&
+           gqa_clock_s() - g->steps_s >=
+               planning * (deadline - g->before_s - g->steps_s);
+}
+
+/* With all that comes between them, but for measures. */
+static double pace_s(const struct going *g)
+{
+    return (gqa_clock_s() - g->paced_s - g->measuring_s) /
+           (double)(g->run->history.n_steps - g->first_step - 1);
+}
+
+/* Of those that are left. */
+static uint64_t fitting_steps(const struct going *g)
+{
+    const struct gqa_run_limits *l = &g->run->limits;
+    const struct gqa_history *h = &g->run->history;
+    const struct gqa_plan_times times = {.left_s = l->deadline_s - g->before_s -
+                                                   gqa_clock_s(),
+                                         .step_s = pace_s(g),
+                                         .measure_s = g->measure_s,
+                                         .eval_every = l->eval_every,
+                                         .apart_s = g->apart_s};
+
+    return gqa_min_u64(gqa_time_plan_fit(&times), h->room - h->n_steps);
+}
+
+/* The first as soon as may be; behind a measure it is seen whether it holds. */
+static bool is_plan_due(const struct going *g, uint64_t fit, bool was_measured)
+{
+    const struct gqa_history *h = &g->run->history;
+
+    return h->plan.n_steps == 0 ||
+           (was_measured && gqa_time_plan_is_off(&h->plan, h->n_steps, fit));
+}
+
+static enum gqa_status plan(struct going *g, bool was_measured, bool *is_new)
+{
+    struct gqa_training_run *run = g->run;
+    struct gqa_history *h = &run->history;
+    uint64_t fit = 0;
+    enum gqa_status st;
+
+    *is_new = false;
+    if (run->limits.deadline_s <= 0)
+        return GQA_OK;
+    if (may_plan(g)) {
+        fit = fitting_steps(g);
+        *is_new = is_plan_due(g, fit, was_measured);
+    }
+    *is_new = gqa_ranks_decide(run->ranks, *is_new);
+    if (!*is_new)
+        return GQA_OK;
+    h->plan = gqa_time_plan_make(&run->schedule, h->n_steps, fit,
+                                 run->warmup_is_given, run->limits.budget_s);
+    st = gqa_ranks_tell(run->ranks, 0, &h->plan, sizeof h->plan);
+    if (st != GQA_OK)
+        return st;
+    gqa_time_plan_follow(&run->schedule, &h->plan);
+    run->is_saved = false;
+    gqa_info("step %" PRIu64 ": there is time for %" PRIu64 " in all",
+             h->n_steps, h->plan.n_steps);
+    return gqa_run_log_plan(run->log, &h->plan);
+}
+
+/* What is due behind a step: a measure, a plan, the state. */
 static enum gqa_status after_step(struct going *g)
 {
     struct gqa_training_run *run = g->run;
     const struct gqa_history *h = &run->history;
-    enum gqa_status st = GQA_OK;
+    const bool is_due = !gqa_history_is_measured(h) && is_measure_due(g);
+    bool is_planned = false;
+    enum gqa_status st = is_due ? measure(g) : GQA_OK;
 
-    if (!gqa_history_is_measured(h) && is_measure_due(g))
-        st = measure(g);
-    if (st == GQA_OK && h->n_steps % run->limits.save_every == 0)
+    if (st == GQA_OK)
+        st = plan(g, is_due, &is_planned);
+    /* Taken up again from here on, the run follows the same plan. */
+    if (st == GQA_OK &&
+        (is_planned || h->n_steps % run->limits.save_every == 0))
         st = save_on_the_way(g);
     return st;
+}
+
+/* When the first stage is to be over; 0: there is no deadline. */
+static double matching_until_s(const struct going *g)
+{
+    const double deadline = g->run->limits.deadline_s;
+    const double now = gqa_clock_s();
+
+    return deadline > 0 ? now + matching * (deadline - now) : 0;
 }
 
 /* By the first rank, for all: the weights that are the best become those of
@@ -250,6 +354,7 @@ static enum gqa_status match_layers(struct going *g)
 
     stage.tokens = &tokens;
     stage.held_out = gqa_data_held_out(run->data);
+    stage.until_s = matching_until_s(g);
     if (st == GQA_OK && gqa_ranks_is_first(run->ranks)) {
         st = gqa_trainer_get(run->trainer, values);
         if (st == GQA_OK)
@@ -269,6 +374,17 @@ static enum gqa_status match_layers(struct going *g)
     return st;
 }
 
+/* It was one for the time that there was: with another there is another. */
+static void take_up_plan(struct gqa_training_run *run)
+{
+    struct gqa_time_plan *plan = &run->history.plan;
+
+    if (run->limits.deadline_s > 0 && plan->budget_s == run->limits.budget_s)
+        gqa_time_plan_follow(&run->schedule, plan);
+    else
+        *plan = (struct gqa_time_plan){.n_steps = 0};
+}
+
 static enum gqa_status start(struct going *g)
 {
     struct gqa_training_run *run = g->run;
@@ -282,6 +398,7 @@ static enum gqa_status start(struct going *g)
     if (st == GQA_OK)
         st = gqa_ranks_take_up(run->ranks, &run->resumed, run->trainer, h);
     if (st == GQA_OK && run->resumed) {
+        take_up_plan(run);
         run->is_saved = true;
         g->before_s = h->seconds;
         stop_before(g, 0);

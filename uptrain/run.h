@@ -15,6 +15,7 @@ struct gqa_run_limits {
     double until_kl;     /* below 0: none */
     double deadline_s;   /* of gqa_clock_s(), if nothing was spent before; 0:
                             none */
+    double budget_s;     /* what the deadline comes of */
     uint64_t save_every; /* where states are saved */
 };
 
@@ -31,6 +32,7 @@ struct gqa_training_run {
     uint64_t batch; /* sequences of a step */
     struct gqa_run_limits limits;
     struct gqa_schedule schedule; /* rate 0: to be found */
+    bool warmup_is_given;
 
     struct gqa_history history; /* of gqa_history_create() */
     void *best;                 /* weights, as gqa_trainer_get() gives them */

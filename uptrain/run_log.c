@@ -153,6 +153,14 @@ enum gqa_status gqa_run_log_match(struct gqa_run_log *log,
                     : GQA_OK;
 }
 
+enum gqa_status gqa_run_log_plan(struct gqa_run_log *log,
+                                 const struct gqa_time_plan *plan)
+{
+    return log->out ? put(log, json_pack("{s:o}", "planned",
+                                         gqa_time_plan_describe(plan)))
+                    : GQA_OK;
+}
+
 enum gqa_status gqa_run_log_resume(struct gqa_run_log *log, uint64_t step)
 {
     return log->out ? put(log, json_pack("{s:o}", "resumed", integer(step)))

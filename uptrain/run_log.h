@@ -30,6 +30,9 @@ enum gqa_status gqa_run_log_probe(struct gqa_run_log *log, double rate,
 GQA_MUST_USE
 enum gqa_status gqa_run_log_match(struct gqa_run_log *log,
                                   const struct gqa_layer_match *match);
+GQA_MUST_USE
+enum gqa_status gqa_run_log_plan(struct gqa_run_log *log,
+                                 const struct gqa_time_plan *plan);
 /* The run goes on behind this step. */
 GQA_MUST_USE
 enum gqa_status gqa_run_log_resume(struct gqa_run_log *log, uint64_t step);

@@ -15,7 +15,22 @@ struct gqa_schedule {
     uint64_t n_steps; /* of the run */
     uint64_t warmup;  /* steps that lead up to it, in equal parts */
     enum gqa_decay decay;
+    /* Of a run that ends with others than its steps (time_plan.h): at one of
+     * them so much of the fall is left, and nothing behind `end`. end 0: there
+     * is no other end. */
+    uint64_t falls_from, end;
+    double falls_left;
 };
+
+/* Steps until the rate is 0, which are all that are made. */
+static inline uint64_t gqa_schedule_end(const struct gqa_schedule *s)
+{
+    return s->end > 0 ? s->end : s->n_steps;
+}
+
+/* Of the fall of the rate: 1 up to the first step behind the warm-up, 0 behind
+ * the last. */
+double gqa_schedule_left(const struct gqa_schedule *schedule, uint64_t step);
 
 /* As many steps as 20, and at most a twentieth of the run; of short runs 1. */
 uint64_t gqa_schedule_warmup(uint64_t n_steps);

@@ -206,11 +206,9 @@ static enum gqa_status accumulate(struct gqa_trainer *t)
 
 static enum gqa_status clean(struct gqa_trainer *t)
 {
-    enum gqa_status st;
+    const enum gqa_status st =
+        t->is_clean ? GQA_OK : gqa_tape_zero(t->student_tape);
 
-    st = t->backend->zero(t->device, t->sums, N_SUMS * sizeof(double));
-    if (st == GQA_OK && !t->is_clean)
-        st = gqa_tape_zero(t->student_tape);
     t->is_clean = st == GQA_OK;
     return st;
 }
@@ -245,6 +243,8 @@ static enum gqa_status run_part(struct gqa_trainer *t, const struct part *p,
 {
     enum gqa_status st = clean(t);
 
+    if (st == GQA_OK)
+        st = t->backend->zero(t->device, t->sums, N_SUMS * sizeof(double));
     t->is_clean = false;
     for (uint64_t at = 0; at < p->n && st == GQA_OK; at += t->options.batch) {
         if (at > 0 || !is_ahead)
@@ -356,5 +356,8 @@ enum gqa_status gqa_trainer_end(struct gqa_trainer *t,
     if (!isfinite(out->loss) || !isfinite(out->norm))
         return gqa_trainer_refuse(t, out->loss);
     st = gqa_optimiser_step(t->optimiser, t->number, rate, out->norm);
-    return st == GQA_OK ? gqa_masters_settle(t->masters) : st;
+    if (st == GQA_OK)
+        st = gqa_masters_settle(t->masters);
+    /* For the next step, while the host sees to this one's end. */
+    return st == GQA_OK ? clean(t) : st;
 }

@@ -556,11 +556,13 @@ static enum gqa_status create_run(struct gqa_uptraining *u)
     run->limits = (struct gqa_run_limits){.eval_every = o->eval_every,
                                           .until_kl = o->until_kl,
                                           .deadline_s = u->deadline_s,
+                                          .budget_s = o->budget_s,
                                           .save_every = o->every};
     run->schedule = (struct gqa_schedule){.rate = o->rate,
                                           .n_steps = o->n_steps,
                                           .warmup = o->warmup,
                                           .decay = (enum gqa_decay)o->decay};
+    run->warmup_is_given = gqa_uptrain_given(o, "warmup");
     u->layerwise = first_stage(u);
     run->layerwise = o->layerwise ? &u->layerwise : NULL;
     if (st == GQA_OK &&
@@ -598,7 +600,7 @@ static enum gqa_status write_page(const struct gqa_uptraining *u)
 static enum gqa_status train_by_layer(struct gqa_uptraining *u)
 {
     const struct gqa_data_options data = data_options(u);
-    const struct gqa_by_layer run = {&u->layerwise, &data};
+    const struct gqa_by_layer run = {&u->layerwise, &data, u->deadline_s};
     const double start = gqa_clock_s();
     enum gqa_status st = gqa_history_create(&u->run.history, 0);
 

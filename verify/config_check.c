@@ -252,8 +252,10 @@ static enum gqa_status compare_beside(struct finding *f,
     const json_t *own = gqa_checkpoint_config(subject->checkpoint);
     json_t *first = NULL;
     json_t *second = NULL;
-    enum gqa_status st = gqa_meaning_beside(&first, nested, whole, &views[0]);
+    enum gqa_status st;
 
+    views[0].inner = views[1].inner = subject->model->family;
+    st = gqa_meaning_beside(&first, nested, whole, &views[0]);
     if (st == GQA_OK)
         st = gqa_meaning_beside(&second, nested, own, &views[1]);
     if (st == GQA_OK)

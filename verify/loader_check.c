@@ -91,7 +91,8 @@ static void check_needed(json_t *list, const struct gqa_subject *subject,
 }
 
 /* Where words say as many KV heads as there are query heads, what classes read
- * besides has to say as many, or nothing. */
+ * besides has to say as many, or nothing; in a file that is no folder, what the
+ * tensors have will do, which words may be unable to say. */
 static void check_also(json_t *list, const struct gqa_subject *subject,
                        const struct gqa_subject *original)
 {
@@ -105,7 +106,9 @@ static void check_also(json_t *list, const struct gqa_subject *subject,
     if (!said || json_is_null(said) ||
         strcmp(gqa_kv_said_key(m->family, m->config), key) == 0 ||
         gqa_kv_said_count(m->family, m->config, n_heads) != n_heads ||
-        (gqa_json_u64(said, &n) && n == n_heads) ||
+        (gqa_json_u64(said, &n) &&
+         (n == n_heads || (n == m->attentions[0].n_kv_heads &&
+                           !gqa_checkpoint_is_folder(subject->checkpoint)))) ||
         is_said_by(original, key, said))
         return;
     gqa_value_text(text, sizeof text, said);

@@ -23,12 +23,24 @@ static bool find_under(size_t *found, const struct gqa_model *model,
     return gqa_model_find(model, other, found);
 }
 
+/* A part beside a language model: what is saved has no "model." before it, and
+ * what the class itself calls it has. */
+static bool find_part(size_t *found, const struct gqa_model *model,
+                      const char *name)
+{
+    return gqa_model_nested(model) &&
+           (find_under(found, model, name, "model.", "") ||
+            find_under(found, model, name, "", "model."));
+}
+
 /* Of another prefix of the family's than `name` has; none is one, too. */
 static bool find_renamed(size_t *found, const struct gqa_model *model,
                          const char *name)
 {
     const gqa_texts prefixes = model->family->names.prefixes;
 
+    if (find_part(found, model, name))
+        return true;
     for (gqa_texts from = prefixes; *from; from++) {
         if (find_under(found, model, name, *from, "") ||
             find_under(found, model, name, "", *from))
@@ -112,14 +124,15 @@ static enum gqa_status judge_lone(struct gqa_pairing *p, bool *harmless,
     return st;
 }
 
-/* "transformer." of "transformer.h.0" and "h.0". */
-static void note_prefix(struct gqa_pairing *p, const char *from, const char *to)
+/* "transformer." of "transformer.h.0" and "h.0", where the model is all. */
+static void note_prefix(struct gqa_pairing *p, const struct gqa_model *model,
+                        const char *from, const char *to)
 {
     const bool lack = strlen(to) < strlen(from);
     const char *longer = lack ? from : to;
     const char *shorter = lack ? to : from;
 
-    if (gqa_has_ending(longer, shorter))
+    if (!gqa_model_nested(model) && gqa_has_ending(longer, shorter))
         gqa_note_more(
             &p->remark, "names %s the prefix '%.*s', as of a model %s",
             lack ? "lack" : "have", (int)(strlen(longer) - strlen(shorter)),
@@ -161,7 +174,7 @@ enum gqa_status gqa_pairing_make(struct gqa_pairing *out,
                 continue;
             }
             if (!renamed)
-                note_prefix(out, a->params[found].name, name);
+                note_prefix(out, a, a->params[found].name, name);
             renamed = true;
         }
         taken[found] = true;

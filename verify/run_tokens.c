@@ -7,28 +7,6 @@
 #include "runtime/data/token_file.h"
 #include "runtime/data/token_text.h"
 
-/* Before anything is computed: a model has so many positions and no more. */
-static enum gqa_status check_lengths(const struct gqa_tokens *tokens,
-                                     const struct gqa_network *network,
-                                     const char *path)
-{
-    const uint64_t max = network->max_positions;
-
-    for (size_t i = 0; i < tokens->n && max > 0; i++) {
-        const struct gqa_sequence *s = &tokens->sequences[i];
-        const uint64_t n =
-            s->n_encoder > s->n_decoder ? s->n_encoder : s->n_decoder;
-
-        if (n > max)
-            return gqa_fail(GQA_ERR_USAGE,
-                            "%s: sequence %zu has %llu tokens, and the model "
-                            "has positions for %llu",
-                            path, i, (unsigned long long)n,
-                            (unsigned long long)max);
-    }
-    return GQA_OK;
-}
-
 /* The error, and which option helps where it is this one. */
 static enum gqa_status advise(enum gqa_status st, enum gqa_status which,
                               const char *help)
@@ -99,16 +77,14 @@ static enum gqa_status read_file(struct gqa_tokens *tokens,
     if (st == GQA_OK && options->samples.length > 0)
         gqa_tokens_cut(tokens, options->samples.length);
     if (st == GQA_OK)
-        st = check_lengths(tokens, network, options->tokens_path);
+        st = gqa_tokens_check_lengths(tokens, network->max_positions,
+                                      options->tokens_path);
     if (st != GQA_OK || !rules.is_encoder_decoder)
         return st;
     if (runtime || !network->has_logits)
         return gqa_sample_outputs(tokens, runtime, network, &samples);
-    for (size_t i = 0; i < tokens->n; i++)
-        if (tokens->sequences[i].n_decoder == 0) {
-            warn_of_random_tokens("labels");
-            break;
-        }
+    if (gqa_tokens_any_to_draw(tokens))
+        warn_of_random_tokens("labels");
     return gqa_sample_uniform_outputs(tokens, network, &samples);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "formats/families/family.h"
+#include "formats/families/remote_code.h"
 #include "formats/model/attentions.h"
 #include "verify/comparison.h"
 
@@ -187,6 +188,18 @@ static void say_differ(struct gqa_finding *finding,
              what);
 }
 
+/* Whether the configuration has a number for each layer of a's kind. */
+static bool says_each_layer(const struct gqa_model *m,
+                            const struct gqa_attention *a)
+{
+    const char *key = gqa_config_key(m->config, m->family->keys.n_kv_heads);
+    const json_t *heads = json_object_get(m->config, GQA_REMOTE_CODE_HEADS);
+    const char *kind = gqa_remote_code_kind(a->stack, a->kind);
+
+    return (key && json_is_array(json_object_get(m->config, key))) ||
+           json_is_array(json_object_get(heads, kind));
+}
+
 /*
  * Without a recipe: attentions of one kind that were made in different ways
  * are wrong, unless the configuration has a number for each layer. Where the
@@ -196,12 +209,11 @@ static void say_differ(struct gqa_finding *finding,
 static void compare_ways(struct gqa_comparison *c, struct gqa_finding *remark)
 {
     const struct gqa_model *a = c->original->model, *b = c->converted->model;
-    const char *key = gqa_config_key(b->config, b->family->keys.n_kv_heads);
-    const bool has_list = key && json_is_array(json_object_get(b->config, key));
 
-    for (size_t i = 0; i < b->n_attentions && !has_list; i++)
-        for (size_t k = 0; k < i; k++) {
-            const struct gqa_attention *x = &b->attentions[i];
+    for (size_t i = 0; i < b->n_attentions; i++) {
+        const struct gqa_attention *x = &b->attentions[i];
+
+        for (size_t k = 0; k < i && !says_each_layer(b, x); k++) {
             const struct gqa_attention *y = &b->attentions[k];
             const struct gqa_hypothesis *g = &c->heads[i].hypothesis;
             const struct gqa_hypothesis *h = &c->heads[k].hypothesis;
@@ -221,6 +233,7 @@ static void compare_ways(struct gqa_comparison *c, struct gqa_finding *remark)
             }
             break;
         }
+    }
 }
 
 static void remark_on(struct gqa_finding *remark,

@@ -300,10 +300,50 @@ static enum gqa_status check_attention(const struct gqa_family *f,
     if (a->summaries.given && (a->head_norms.module[1].json || a->clip.json))
         return FAIL(f, "stacks", stack, kind, "summaries",
                     "their keys and values are neither normed nor clipped");
+    if (a->sinks && a->summaries.given)
+        return FAIL(f, "stacks", stack, kind, "sinks",
+                    "they are for attentions without summaries");
     if (a->kind == GQA_ATTENTION_CROSS && a->positions)
         return FAIL(f, "stacks", stack, kind, "positions",
                     "cross-attention has none");
     return check_head_norms(f, a);
+}
+
+static bool is_clamped(const struct gqa_feed_forward_rule *ff)
+{
+    const char *name = json_string_value(ff->activation.json);
+
+    return name && strcmp(name, GQA_CLAMPED_SWIGLU) == 0;
+}
+
+/* How gate and up of experts lie in one tensor, and what is made of both. */
+static enum gqa_status check_experts(const struct gqa_family *f,
+                                     const char *stack,
+                                     const struct gqa_feed_forward_rule *ff)
+{
+    const struct gqa_experts_rule *x = &ff->experts;
+    const bool fused = x->gate && x->up && strcmp(x->gate, x->up) == 0;
+    const char *because = NULL;
+
+    if (x->given && x->shared_gate && !x->shared)
+        because = "'shared_gate' has no 'shared' that it could weigh";
+    else if (x->each && (x->input_major || x->bare || x->interleaved))
+        because = "'input_major', 'bare' and 'interleaved' are of experts that "
+                  "lie in one tensor, and 'each' says that these do not";
+    else if (x->interleaved && (!fused || x->shared))
+        because = "'interleaved' is of one 'gate' and 'up' of all experts";
+    else if (fused && x->input_major && !x->interleaved)
+        because = "one 'gate' and 'up' that is 'input_major' has to be "
+                  "'interleaved'";
+    else if (x->interleaved != is_clamped(ff))
+        because = "'interleaved' and the activation '" GQA_CLAMPED_SWIGLU
+                  "' go together";
+    else if (is_clamped(ff) && (!ff->alpha.json || !ff->limit.json))
+        because =
+            "the activation '" GQA_CLAMPED_SWIGLU "' needs 'alpha' and 'limit'";
+    return because ? FAIL(f, "stacks", stack, "feed_forward", "experts", "%s",
+                          because)
+                   : GQA_OK;
 }
 
 static enum gqa_status check_feed_forward(const struct gqa_family *f,
@@ -321,12 +361,11 @@ static enum gqa_status check_feed_forward(const struct gqa_family *f,
         {"up", ff->up, !never, never},
         {"plain", ff->plain, !always, always},
     };
-    const struct gqa_experts_rule *x = &ff->experts;
     enum gqa_activation activation;
+    const enum gqa_status st = check_experts(f, stack, ff);
 
-    if (x->given && x->shared_gate && !x->shared)
-        return FAIL(f, "stacks", stack, "feed_forward", "experts",
-                    "'shared_gate' has no 'shared' that it could weigh");
+    if (st != GQA_OK)
+        return st;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].name ? parts[i].useless : parts[i].needed)
             return FAIL(f, "stacks", stack, "feed_forward", parts[i].key,
@@ -340,7 +379,7 @@ static enum gqa_status check_feed_forward(const struct gqa_family *f,
         return FAIL(f, "stacks", stack, "feed_forward", "bias",
                     "'gate' and 'up' must be false, since both are '%s'",
                     ff->up);
-    if (json_is_string(ff->activation.json) &&
+    if (json_is_string(ff->activation.json) && !is_clamped(ff) &&
         gqa_activation_parse(&activation,
                              json_string_value(ff->activation.json)) != GQA_OK)
         return FAIL(f, "stacks", stack, "feed_forward", "activation",

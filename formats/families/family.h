@@ -30,6 +30,7 @@ struct gqa_config_keys {
     gqa_texts n_layers, n_decoder_layers;
     uint64_t d_ff_per_d_model; /* times d_model where d_ff says nothing, or 0 */
     const char *d_ff_times; /* the key that says how many times d_model it is */
+    uint64_t d_ff_times_stock; /* in transformers, whatever that says, or 0 */
     gqa_texts vocab_size, max_positions;
     gqa_texts start_token, end_token, pad_token;
     /* For comparing configurations: what keys stand for where they are not
@@ -152,6 +153,9 @@ struct gqa_attention_rule {
     struct gqa_setting bias[4];
     /* Of the output, in the attention, where layers have one by this name. */
     const char *output_bias;
+    /* In the attention, a number for each query head, which has a share of its
+     * softmax as the score of a key would, and no value; NULL: none. */
+    const char *sinks;
     struct gqa_setting scale, scale_rsqrt; /* one of them */
     struct gqa_setting window, soft_cap, clip;
     struct gqa_setting within, span;     /* of an encoder */
@@ -174,6 +178,10 @@ struct gqa_experts_rule {
      * inputs]. */
     const char *each;
     const char *gate, *up, *down; /* within it, or within the layer */
+    /* Of those in one tensor: [n, inputs, outputs]; and their names are whole,
+     * with "_bias" behind them those of biases, [n, outputs]. */
+    bool input_major, bare;
+    bool interleaved; /* gate and up are one, whose outputs alternate */
     struct gqa_setting n, chosen, normalised, jitter, dropout, factor;
     enum gqa_experts_choice choice;
     struct gqa_setting groups, groups_chosen, capacity;
@@ -190,10 +198,14 @@ struct gqa_feed_forward_rule {
     /* plain: the only projection up where there is no gate */
     const char *gate, *up, *plain, *down;
     struct gqa_setting activation;
+    struct gqa_setting alpha, limit; /* of GQA_CLAMPED_SWIGLU */
     gqa_texts constants; /* of the activation: whole names in the layer */
     struct gqa_setting bias[3];
     struct gqa_sublayer_norms norms;
 };
+
+/* The activation of gate and up together (common/functions.h). */
+#define GQA_CLAMPED_SWIGLU "clamped_swiglu"
 
 /* Its gate and what it is multiplied with are one matrix: [gate | up]. */
 bool gqa_gate_is_fused(const struct gqa_feed_forward_rule *rule);

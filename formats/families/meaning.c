@@ -873,8 +873,20 @@ static bool is_part(const char *key, const json_t *value)
            (gqa_ends_with(key, "_config") || strcmp(key, "encoder") == 0);
 }
 
+/* By the language model's own key, or what its class takes without. */
+static bool is_tied_inside(const struct gqa_family *family, const json_t *inner)
+{
+    const json_t *value = NULL;
+
+    return family ? gqa_setting_get(&value, NULL, &family->logits.tied,
+                                    inner) == GQA_OK &&
+                        json_is_true(value)
+                  : json_is_true(json_object_get(inner, "tie_word_embeddings"));
+}
+
 /* Takes what is said of the language model and of other parts out of it. */
-static void take_parts(const struct meaning *m, const struct gqa_nested *nested)
+static void take_parts(const struct meaning *m, const struct gqa_nested *nested,
+                       const struct gqa_family *inner)
 {
     static const char tied[] = "tie_word_embeddings";
     json_t *whole = m->config;
@@ -885,8 +897,7 @@ static void take_parts(const struct meaning *m, const struct gqa_nested *nested)
 
     /* transformers 5 writes outside what it finds inside. */
     if (nested->tied == GQA_TIED_EITHER_IN_5 &&
-        json_is_true(
-            json_object_get(json_object_get(whole, nested->config), tied)))
+        is_tied_inside(inner, json_object_get(whole, nested->config)))
         json_object_set_new(whole, tied, json_true());
     json_object_del(whole, nested->config);
     /* SmolVLM's, which transformers 5 calls so. */
@@ -923,7 +934,7 @@ enum gqa_status gqa_meaning_beside(json_t **out,
     enum gqa_status st;
 
     begin(&m, &none, whole, view);
-    take_parts(&m, nested);
+    take_parts(&m, nested, view->inner);
     st = end(out, &m);
     json_decref(defaults);
     return st;

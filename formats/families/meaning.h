@@ -22,6 +22,9 @@ struct gqa_meaning_view {
     /* Then tokens count that are said alone: transformers 5 takes them from
      * the file, and not from a class. Of the second of two. */
     bool tokens_said;
+    /* Of a model that holds a language model: the family of that, whose default
+     * counts where it does not say whether its embedding is tied; or NULL. */
+    const struct gqa_family *inner;
 };
 
 /*
@@ -39,7 +42,7 @@ enum gqa_status gqa_meaning_create(json_t **out,
  * The same of a model that holds a language model: what the configuration of
  * the whole says beside that, of other parts too. Whose tie_word_embeddings
  * counts, and what its keys stand for, `nested` tells. view: of it what stands
- * in generation_config.json counts.
+ * in generation_config.json counts, and the inner family.
  */
 GQA_MUST_USE
 enum gqa_status gqa_meaning_beside(json_t **out,

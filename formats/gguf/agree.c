@@ -129,8 +129,7 @@ static enum gqa_status compare(struct pair *p, const json_t *config)
     const struct gqa_meaning_view view = {
         .n_layers = model->n_layers, .kv_heads = true, .network_alone = true};
     json_t *differences = NULL;
-    json_t *flat =
-        gqa_gguf_scaling_flat(model->family, p->output->options->config);
+    json_t *flat = gqa_gguf_scaling_flat(model, p->output->options->config);
     enum gqa_status st =
         flat ? gqa_meaning_create(&p->ours, model->family, flat, &view)
              : gqa_fail_nomem();
@@ -249,12 +248,37 @@ static void take_near(json_t *theirs, const json_t *ours, const char *key)
         json_object_set(theirs, key, value);
 }
 
+/* The number of all layers; NULL: they differ, or there is none. */
+static const json_t *one_of(const json_t *value)
+{
+    const json_t *first = json_array_get(value, 0);
+
+    if (!json_is_array(value))
+        return value;
+    for (size_t i = 1; i < json_array_size(value); i++)
+        if (!json_equal(json_array_get(value, i), first))
+            return NULL;
+    return first;
+}
+
+/* What is the same in all layers is said by one number, or by a list. */
+static void take_list(json_t *theirs, const json_t *ours, const char *key)
+{
+    json_t *list = json_object_get(ours, key);
+    const json_t *one = one_of(list);
+
+    if (one && json_equal(one, one_of(json_object_get(theirs, key))))
+        json_object_set(theirs, key, list);
+}
+
 static void take_ours(json_t *config, const struct gqa_gguf_draft *d,
                       const json_t *ours)
 {
-    for (const struct gqa_gguf_key *k = d->architecture->keys; k->ours; k++)
+    for (const struct gqa_gguf_key *k = d->architecture->keys; k->ours; k++) {
         if (k->flags & (GQA_GGUF_OVER_ROOT_DEPTH | GQA_GGUF_WIDTH_OVER))
             take_near(config, ours, k->ours);
+        take_list(config, ours, k->ours);
+    }
     take_near(json_object_get(config, "rope_scaling"),
               gqa_gguf_scaling_said(ours), "attention_factor");
 }
@@ -279,7 +303,7 @@ enum gqa_status gqa_gguf_agree(const struct gqa_gguf_draft *d,
         json_decref(computes);
     }
     if (st == GQA_OK) {
-        json_t *flat = gqa_gguf_scaling_flat(output->options->model->family,
+        json_t *flat = gqa_gguf_scaling_flat(output->options->model,
                                              output->options->config);
 
         take_ours(config, d, flat);

@@ -24,6 +24,9 @@ static bool may_be(const struct gqa_gguf_architecture *a,
 
     if (a->is_recorded && (!type || strcmp(type, a->model_type) != 0))
         return false;
+    if (a->said &&
+        !(json_number_value(gqa_gguf_key_value(a, h->keys, a->said)) > 0))
+        return false;
     return !a->marked || gqa_gguf_header_has(h, a->marked);
 }
 
@@ -105,6 +108,29 @@ static enum gqa_status find_heads(struct gqa_gguf_place *p,
     return GQA_OK;
 }
 
+/* Layers of the model: behind them may be some that predict more tokens. */
+static bool find_n_layers(uint64_t *n, const struct gqa_gguf_architecture *a,
+                          const json_t *keys)
+{
+    uint64_t more = 0;
+    const json_t *said = gqa_gguf_key_value(a, keys, "%.nextn_predict_layers");
+
+    return gqa_json_u64(gqa_gguf_key_value(a, keys, "%.block_count"), n) &&
+           (!said || gqa_json_u64(said, &more)) && more <= *n &&
+           (*n -= more, true);
+}
+
+bool gqa_gguf_predicts_more(const struct gqa_gguf_architecture *a,
+                            const struct gqa_gguf_header *h, const char *name)
+{
+    uint64_t n_layers;
+
+    return a && gqa_gguf_key_value(a, h->keys, "%.nextn_predict_layers") &&
+           strncmp(name, "blk.", 4) == 0 &&
+           find_n_layers(&n_layers, a, h->keys) &&
+           strtoull(name + 4, NULL, 10) >= n_layers;
+}
+
 bool gqa_gguf_is_half(enum gqa_gguf_order order)
 {
     return order == GQA_GGUF_FIRST_HALVES || order == GQA_GGUF_SECOND_HALVES;
@@ -175,9 +201,10 @@ static enum gqa_status check_type(const struct gqa_gguf_place *p,
         return gqa_fail(GQA_ERR_FORMAT,
                         "tensor %s is of the type %s, which it cannot be",
                         t->name, t->type->name);
-    if (gqa_gguf_is_half(p->order) && t->rank != 3)
+    if (gqa_gguf_is_half(p->order) && t->rank != 2 && t->rank != 3)
         return gqa_fail(GQA_ERR_FORMAT,
-                        "tensor %s has %u dimensions, and experts have 3",
+                        "tensor %s has %u dimensions, and matrices have 2, or "
+                        "3 of experts",
                         t->name, t->rank);
     if (is_third(p->order) && t->rank != 2)
         return gqa_fail(GQA_ERR_FORMAT,
@@ -196,6 +223,10 @@ enum gqa_status gqa_gguf_tensor_place(char **name, struct gqa_gguf_place *p,
     struct gqa_gguf_numbers found = {{"", ""}, {0, 0}, 0};
 
     memset(p, 0, sizeof *p);
+    if (gqa_gguf_predicts_more(a, h, t->name)) {
+        *name = NULL;
+        return GQA_OK;
+    }
     while (n && n->theirs && !gqa_gguf_fits(t->name, n->theirs, &found))
         n++;
     if (!n || !n->theirs) {
@@ -208,6 +239,8 @@ enum gqa_status gqa_gguf_tensor_place(char **name, struct gqa_gguf_place *p,
     p->order = n->order;
     if (p->order == GQA_GGUF_TURNED && t->rank != 2)
         p->order = GQA_GGUF_AS_IT_IS; /* its bias */
+    if (p->order == GQA_GGUF_ROW && t->rank != 1)
+        p->order = GQA_GGUF_AS_IT_IS; /* a matrix there, too */
     st = check_type(p, t);
     if (st != GQA_OK)
         return st;
@@ -370,6 +403,43 @@ static json_t *layer_kinds(const json_t *value, uint64_t n_layers,
     return kinds;
 }
 
+static const unsigned of_layers =
+    GQA_GGUF_SLIDES | GQA_GGUF_OF_EACH | GQA_GGUF_DENSE_FIRST;
+
+/* Of each of n layers, of which the first are of another kind. */
+static json_t *repeated(uint64_t n, uint64_t n_first, json_t *first,
+                        json_t *then, uint64_t n_tensors)
+{
+    json_t *list = n_first <= n && n <= n_tensors ? json_array() : NULL;
+
+    for (uint64_t i = 0; list && i < n; i++)
+        json_array_append(list, i < n_first ? first : then);
+    json_decref(first);
+    json_decref(then);
+    return list;
+}
+
+/* Of a value that concerns all layers, what is said of each; NULL: nothing. */
+static json_t *by_layers(const struct gqa_gguf_architecture *a,
+                         const struct gqa_gguf_header *h, unsigned flags,
+                         const json_t *value)
+{
+    uint64_t n_layers, n;
+
+    if (!find_n_layers(&n_layers, a, h->keys) || n_layers == 0)
+        return NULL;
+    if (flags & GQA_GGUF_SLIDES)
+        return layer_kinds(value, n_layers, h->n);
+    if (flags & GQA_GGUF_LAST_LAYER)
+        return json_integer((json_int_t)n_layers - 1);
+    if (!gqa_json_u64(value, &n))
+        return NULL;
+    return flags & GQA_GGUF_DENSE_FIRST
+               ? repeated(n_layers, n, json_string("dense"),
+                          json_string("sparse"), h->n)
+               : repeated(n_layers, 0, NULL, json_integer((json_int_t)n), h->n);
+}
+
 json_t *gqa_gguf_rounded(double value)
 {
     char text[32];
@@ -387,16 +457,15 @@ static json_t *translated(const struct gqa_gguf_architecture *a,
     const double theirs = json_number_value(value);
     uint64_t n = 0;
 
-    if (k->flags & GQA_GGUF_SLIDES)
-        return gqa_json_u64(gqa_gguf_key_value(a, h->keys, "%.block_count"), &n)
-                   ? layer_kinds(value, n, h->n)
-                   : NULL;
+    if (k->flags & (of_layers | GQA_GGUF_LAST_LAYER))
+        return by_layers(a, h, k->flags, value);
+    if (strcmp(k->theirs, "%.block_count") == 0)
+        return find_n_layers(&n, a, h->keys) ? json_integer((json_int_t)n)
+                                             : NULL;
     if (k->flags & GQA_GGUF_ONE_OR_ALL)
         return json_boolean(json_integer_value(value) == 1);
     if (k->flags & GQA_GGUF_OVER_ROOT_DEPTH)
-        return json_is_number(value) &&
-                       gqa_json_u64(
-                           gqa_gguf_key_value(a, h->keys, "%.block_count"), &n)
+        return json_is_number(value) && find_n_layers(&n, a, h->keys)
                    ? gqa_gguf_rounded(theirs * sqrt((double)n))
                    : NULL;
     if (k->flags & GQA_GGUF_WIDTH_OVER)
@@ -431,14 +500,15 @@ static enum gqa_status copy_key(json_t *config,
     const json_t *value = gqa_gguf_key_value(a, h->keys, k->theirs);
     json_t *copy;
 
+    if (!value && (k->flags & GQA_GGUF_ELSE_NULL))
+        return set_ours(config, k->ours, json_null());
     if (!value)
         return k->flags & GQA_GGUF_OPTIONAL
                    ? GQA_OK
                    : gqa_gguf_refuse_key(a, k->theirs, "is missing");
     if (json_is_null(value)) /* NaN, say: not as if it were not there */
         return gqa_gguf_refuse_key(a, k->theirs, GQA_GGUF_NO_NUMBER);
-    if ((k->flags & GQA_GGUF_REFUSED) ||
-        ((k->flags & GQA_GGUF_MUST_BE_ONE) && json_integer_value(value) != 1))
+    if ((k->flags & GQA_GGUF_MUST_BE_ONE) && json_integer_value(value) != 1)
         return refuse_unsaid(a, k->theirs);
     if ((k->flags & GQA_GGUF_ZERO_IS_NONE) && json_is_integer(value) &&
         json_integer_value(value) == 0)
@@ -453,11 +523,11 @@ static enum gqa_status copy_key(json_t *config,
                         "the key %s%s differs from layer to layer", a->name,
                         k->theirs + 1);
     copy = translated(a, h, k, value);
-    return copy ? set_ours(config, k->ours, copy)
-                : gqa_gguf_refuse_key(a, k->theirs,
-                                      k->flags & GQA_GGUF_SLIDES
-                                          ? "tells no layers"
-                                          : GQA_GGUF_NO_NUMBER);
+    return copy
+               ? set_ours(config, k->ours, copy)
+               : gqa_gguf_refuse_key(a, k->theirs,
+                                     k->flags & of_layers ? "tells no layers"
+                                                          : GQA_GGUF_NO_NUMBER);
 }
 
 /* What is always so must be so here, too. */
@@ -609,10 +679,8 @@ enum gqa_status gqa_gguf_config_create(json_t **config,
     json_int_t value = 0;
     enum gqa_status st;
 
-    if (a->unsaid &&
-        (!gqa_json_u64(gqa_gguf_key_value(a, h->keys, "%.block_count"),
-                       &n_layers) ||
-         !gqa_gguf_known_value(&value, a, n_layers)))
+    if (a->unsaid && (!find_n_layers(&n_layers, a, h->keys) ||
+                      !gqa_gguf_known_value(&value, a, n_layers)))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
                         "no key of the architecture %s says %s; give --config "
                         "the original's config.json",

@@ -23,8 +23,8 @@ enum gqa_gguf_order {
     GQA_GGUF_BY_GROUPS,
     /* Rows as they are; each number is one more than in the original. */
     GQA_GGUF_ONE_MORE,
-    /* Of [experts, rows, columns], the first or the second half of each
-     * expert's rows in the original. */
+    /* Of [rows, columns], or of [experts, rows, columns] each expert's, the
+     * first or the second half of the rows in the original. */
     GQA_GGUF_FIRST_HALVES,
     GQA_GGUF_SECOND_HALVES,
     /* Of what the original has as [all q, all k, all v], one of these; q and k
@@ -36,6 +36,9 @@ enum gqa_gguf_order {
     GQA_GGUF_GROUPED_QUERIES,
     GQA_GGUF_GROUPED_KEYS,
     GQA_GGUF_GROUPED_VALUES,
+    /* A row of numbers, which the original has as a matrix of one; so have some
+     * files, in which it is as it is. */
+    GQA_GGUF_ROW,
 };
 
 struct gqa_gguf_place {
@@ -64,6 +67,12 @@ enum gqa_status gqa_gguf_tensor_place(
     char **name, struct gqa_gguf_place *place,
     const struct gqa_gguf_architecture *architecture,
     const struct gqa_gguf_header *header, const struct gqa_gguf_tensor *tensor);
+
+/* Whether it is of a layer that predicts more tokens than the next one, behind
+ * those of the model: no parameter, either. */
+bool gqa_gguf_predicts_more(const struct gqa_gguf_architecture *architecture,
+                            const struct gqa_gguf_header *header,
+                            const char *name);
 
 /* Whether it has one of both halves. */
 bool gqa_gguf_is_half(enum gqa_gguf_order order);

@@ -18,9 +18,10 @@
     }
 
 /* What models say that have the words of Llama for it */
-#define SHAPES                                                     \
+#define SHAPES SIZES("intermediate_size")
+#define SIZES(width)                                               \
     {"hidden_size", "%.embedding_length", NEEDED},                 \
-        {"intermediate_size", "%.feed_forward_length", NEEDED},    \
+        {width, "%.feed_forward_length", NEEDED},                  \
         {"num_hidden_layers", "%.block_count", NEEDED},            \
         {"num_attention_heads", "%.attention.head_count", NEEDED}, \
         {"num_key_value_heads", "%.attention.head_count_kv",       \
@@ -130,12 +131,9 @@ const struct gqa_gguf_key gqa_gguf_olmo_keys[] = {
     {0},
 };
 
-/* OLMo 3 is called so, too, with layers that see a window. */
 const struct gqa_gguf_key gqa_gguf_olmo2_keys[] = {
     SHAPES,
     {"rms_norm_eps", RMS_EPS, NEEDED | REAL},
-    {"sliding_window", "%.attention.sliding_window",
-     OPTIONAL | GQA_GGUF_REFUSED},
     TOKENS,
     {0},
 };
@@ -231,6 +229,39 @@ const struct gqa_gguf_key gqa_gguf_cohere2_keys[] = {
     {0},
 };
 
+const struct gqa_gguf_key gqa_gguf_olmo3_keys[] = {
+    SHAPES, {"rms_norm_eps", RMS_EPS, NEEDED | REAL}, WINDOWS, TOKENS, {0},
+};
+
+const struct gqa_gguf_key gqa_gguf_exaone4_keys[] = {
+    SHAPES,
+    HEAD_DIM,
+    {"rms_norm_eps", RMS_EPS, NEEDED | REAL},
+    {"sliding_window", "%.attention.sliding_window",
+     OPTIONAL | GQA_GGUF_ELSE_NULL},
+    {"layer_types", "%.attention.sliding_window_pattern",
+     OPTIONAL | GQA_GGUF_SLIDES},
+    TOKENS,
+    {0},
+};
+
+const struct gqa_gguf_key gqa_gguf_jais2_keys[] = {
+    SHAPES, HEAD_DIM, {"layer_norm_eps", EPS, NEEDED | REAL}, TOKENS, {0},
+};
+
+const struct gqa_gguf_key gqa_gguf_exaone_keys[] = {
+    {"hidden_size", "%.embedding_length", NEEDED},
+    {"intermediate_size", "%.feed_forward_length", NEEDED},
+    {"num_layers", "%.block_count", NEEDED},
+    {"num_attention_heads", "%.attention.head_count", NEEDED},
+    {"num_key_value_heads", "%.attention.head_count_kv", OPTIONAL | BY_LAYER},
+    {"max_position_embeddings", "%.context_length", NEEDED},
+    {"rope_theta", "%.rope.freq_base", OPTIONAL | REAL},
+    {"layer_norm_epsilon", RMS_EPS, NEEDED | REAL},
+    TOKENS,
+    {0},
+};
+
 const struct gqa_gguf_key gqa_gguf_qwen2_moe_keys[] = {
     SHAPES,
     {"rms_norm_eps", RMS_EPS, NEEDED | REAL},
@@ -271,6 +302,94 @@ const struct gqa_gguf_key gqa_gguf_deepseek_keys[] = {
     {0},
 };
 
+/* Experts by sigmoids, of the best groups alone where there are several */
+#define CHOSEN_EXPERTS(n)                                                   \
+    EXPERTS(n), {"n_group", "%.expert_group_count", OPTIONAL},              \
+        {"topk_group", "%.expert_group_used_count", OPTIONAL},              \
+        {"norm_topk_prob", "%.expert_weights_norm", NEEDED},                \
+        {"routed_scaling_factor", "%.expert_weights_scale", NEEDED | REAL}, \
+    {                                                                       \
+        "moe_intermediate_size", "%.expert_feed_forward_length", NEEDED     \
+    }
+
+#define DENSE_BEFORE                                                   \
+    {                                                                  \
+        "first_k_dense_replace", "%.leading_dense_block_count", NEEDED \
+    }
+
+/* Of dots1, too */
+const struct gqa_gguf_key gqa_gguf_glm4_moe_keys[] = {
+    SHAPES,
+    HEAD_DIM,
+    {"rms_norm_eps", RMS_EPS, NEEDED | REAL},
+    CHOSEN_EXPERTS("n_routed_experts"),
+    DENSE_BEFORE,
+    {"n_shared_experts", "%.expert_shared_count", NEEDED},
+    TOKENS,
+    {0},
+};
+
+const struct gqa_gguf_key gqa_gguf_solar_open_keys[] = {
+    SHAPES,
+    HEAD_DIM,
+    {"rms_norm_eps", RMS_EPS, NEEDED | REAL},
+    CHOSEN_EXPERTS("n_routed_experts"),
+    {"n_shared_experts", "%.expert_shared_count", NEEDED},
+    TOKENS,
+    {0},
+};
+
+const struct gqa_gguf_key gqa_gguf_exaone_moe_keys[] = {
+    SHAPES,
+    HEAD_DIM,
+    {"rms_norm_eps", RMS_EPS, NEEDED | REAL},
+    WINDOWS,
+    CHOSEN_EXPERTS("num_experts"),
+    DENSE_BEFORE,
+    {"mlp_layer_types", "%.leading_dense_block_count",
+     NEEDED | GQA_GGUF_DENSE_FIRST},
+    {"num_shared_experts", "%.expert_shared_count", NEEDED},
+    TOKENS,
+    {0},
+};
+
+const struct gqa_gguf_key gqa_gguf_ernie4_5_moe_keys[] = {
+    SHAPES,
+    HEAD_DIM,
+    {"rms_norm_eps", RMS_EPS, NEEDED | REAL},
+    {"moe_num_experts", "%.expert_count", NEEDED},
+    {"moe_k", "%.expert_used_count", NEEDED},
+    {"moe_intermediate_size", "%.expert_feed_forward_length", NEEDED},
+    {"moe_num_shared_experts", "%.expert_shared_count", NEEDED},
+    {"moe_layer_start_index", "%.leading_dense_block_count", NEEDED},
+    {"moe_layer_end_index", "%.block_count", NEEDED | GQA_GGUF_LAST_LAYER},
+    {"moe_layer_interval", "%.interleave_moe_layer_step",
+     NEEDED | GQA_GGUF_RUN_WITH_ONE},
+    TOKENS,
+    {0},
+};
+
+const struct gqa_gguf_key gqa_gguf_hunyuan_moe_keys[] = {
+    SHAPES,
+    HEAD_DIM,
+    {"rms_norm_eps", RMS_EPS, NEEDED | REAL},
+    {"num_experts", "%.expert_count", NEEDED},
+    {"moe_topk", "%.expert_used_count", NEEDED | GQA_GGUF_OF_EACH},
+    TOKENS,
+    {"sep_token_id", "tokenizer.ggml.seperator_token_id", OPTIONAL},
+    {0},
+};
+
+const struct gqa_gguf_key gqa_gguf_minimax_m2_keys[] = {
+    SHAPES,
+    HEAD_DIM,
+    {"rms_norm_eps", RMS_EPS, NEEDED | REAL},
+    EXPERTS("num_local_experts"),
+    {"rotary_dim", "%.rope.dimension_count", OPTIONAL},
+    TOKENS,
+    {0},
+};
+
 const struct gqa_gguf_key gqa_gguf_mpt_keys[] = {
     {"d_model", "%.embedding_length", NEEDED},
     {"n_layers", "%.block_count", NEEDED},
@@ -283,8 +402,8 @@ const struct gqa_gguf_key gqa_gguf_mpt_keys[] = {
     {0},
 };
 
-#define GRANITE                                                         \
-    SHAPES, {"rms_norm_eps", RMS_EPS, NEEDED | REAL},                   \
+#define GRANITE_NUMBERS                                                 \
+    {"rms_norm_eps", RMS_EPS, NEEDED | REAL},                           \
         {"attention_multiplier", "%.attention.scale", NEEDED | REAL},   \
         {"embedding_multiplier", "%.embedding_scale", OPTIONAL | REAL}, \
         {"residual_multiplier", "%.residual_scale", OPTIONAL | REAL},   \
@@ -292,18 +411,33 @@ const struct gqa_gguf_key gqa_gguf_mpt_keys[] = {
         "logits_scaling", "%.logit_scale", NEEDED | REAL                \
     }
 
+#define GRANITE SHAPES, GRANITE_NUMBERS
+
 const struct gqa_gguf_key gqa_gguf_granite_keys[] = {
     GRANITE,
     TOKENS,
     {0},
 };
 
-/* Those with a shared expert are another model type. */
+/* Without experts, where all is as if it were shared */
+const struct gqa_gguf_key gqa_gguf_granite_hybrid_keys[] = {
+    SIZES("shared_intermediate_size"),
+    GRANITE_NUMBERS,
+    TOKENS,
+    {0},
+};
+
 const struct gqa_gguf_key gqa_gguf_granite_moe_keys[] = {
     GRANITE,
     EXPERTS("num_local_experts"),
-    {"shared_intermediate_size", "%.expert_shared_feed_forward_length",
-     OPTIONAL | GQA_GGUF_REFUSED},
+    TOKENS,
+    {0},
+};
+
+const struct gqa_gguf_key gqa_gguf_granite_moe_shared_keys[] = {
+    GRANITE,
+    EXPERTS("num_local_experts"),
+    {"shared_intermediate_size", "%.expert_shared_feed_forward_length", NEEDED},
     TOKENS,
     {0},
 };

@@ -19,20 +19,30 @@ enum gqa_gguf_key_flags {
     GQA_GGUF_BY_LAYER = 1 << 1,
     /* 0 is how it says that there is none. */
     GQA_GGUF_ZERO_IS_NONE = 1 << 2,
-    /* No configuration is made where it is there, or where it is not 1. */
-    GQA_GGUF_REFUSED = 1 << 3,
-    GQA_GGUF_MUST_BE_ONE = 1 << 4,
+    /* No configuration is made where it is not 1. */
+    GQA_GGUF_MUST_BE_ONE = 1 << 3,
     /* A number with a fraction there, also where it is a whole one. */
-    GQA_GGUF_REAL = 1 << 5,
+    GQA_GGUF_REAL = 1 << 4,
     /* Kinds of layers; there, of which of them see a window alone: a list, or
      * how many of which the last does not. */
-    GQA_GGUF_SLIDES = 1 << 6,
+    GQA_GGUF_SLIDES = 1 << 5,
     /* There, over the root of the number of layers. */
-    GQA_GGUF_OVER_ROOT_DEPTH = 1 << 7,
+    GQA_GGUF_OVER_ROOT_DEPTH = 1 << 6,
     /* There, what the stream's width is over it. */
-    GQA_GGUF_WIDTH_OVER = 1 << 8,
+    GQA_GGUF_WIDTH_OVER = 1 << 7,
     /* Whether there is one KV head, or one for each head; there, how many. */
-    GQA_GGUF_ONE_OR_ALL = 1 << 9,
+    GQA_GGUF_ONE_OR_ALL = 1 << 8,
+    /* Where it is not there, the configuration says null, since silence would
+     * mean something else. */
+    GQA_GGUF_ELSE_NULL = 1 << 9,
+    /* llama.cpp runs models of which it is 1 alone. */
+    GQA_GGUF_RUN_WITH_ONE = 1 << 10,
+    /* A list of all layers that say it; there, one number. */
+    GQA_GGUF_OF_EACH = 1 << 11,
+    /* Kinds of layers: how many are dense before those with experts. */
+    GQA_GGUF_DENSE_FIRST = 1 << 12,
+    /* The number of the last layer. */
+    GQA_GGUF_LAST_LAYER = 1 << 13,
 };
 
 /* '%' at the beginning of theirs stands for the architecture; ours may be a key
@@ -42,10 +52,11 @@ struct gqa_gguf_key {
     unsigned flags;
 };
 
-/* A number that is always the same. */
+/* What is always the same: of a type that llama.cpp demands. */
 struct gqa_gguf_constant {
     const char *theirs; /* as above */
     double value;
+    enum { GQA_GGUF_FRACTION, GQA_GGUF_COUNT, GQA_GGUF_TRUTH } kind;
     const char *otherwise; /* what it is where it is another, which is not read;
                               NULL: a configuration tells */
 };
@@ -79,6 +90,7 @@ struct gqa_gguf_architecture {
     const char *name;   /* llama.cpp's */
     const char *marked; /* a tensor that of those of this name only these models
                            have, before the others in the table; or NULL */
+    const char *said;   /* likewise a key, with a number above 0; or NULL */
     bool is_recorded;   /* it is what a file is of that records a
                            configuration of the model type, and no other */
     const char *model_type, *class;
@@ -97,22 +109,28 @@ struct gqa_gguf_architecture {
     /* What counts for writing alone. */
     const char *computes; /* JSON: what llama.cpp computes otherwise than such
                              models do that say nothing of it; or NULL */
-    const char *also;     /* another model type that it is; or NULL */
-    const char *by_layer; /* what such models are whose layers differ in KV
-                             heads; NULL: llama.cpp takes one number */
-    bool has_head_dim;    /* heads need not add up to the stream's width */
-    bool has_factors;     /* it takes divisors of RoPE's frequencies */
-    bool has_all_heads;   /* it takes no fewer KV heads than heads */
-    bool has_windows;     /* layers that slide do so there */
-    bool takes_head_dim;  /* by that it scales scores, where `unsaid` is said
-                             by no number of layers */
-    uint64_t context;     /* where a configuration says none; or 0 */
+    const char *const *also; /* other model types that it is, which end in
+                                NULL; or NULL */
+    const char *by_layer;    /* what such models are whose layers differ in KV
+                                heads; NULL: llama.cpp takes one number */
+    bool has_head_dim;       /* heads need not add up to the stream's width */
+    bool has_factors;        /* it takes divisors of RoPE's frequencies */
+    bool has_frequencies;    /* of these, those of all lengths alone */
+    bool has_all_heads;      /* it takes no fewer KV heads than heads */
+    bool has_windows;        /* layers that slide do so there */
+    uint64_t slides_at;      /* by as many layers it takes them to slide, and no
+                                others; or 0 */
+    bool takes_head_dim;     /* by that it scales scores, where `unsaid` is said
+                                by no number of layers */
+    uint64_t context;        /* where a configuration says none; or 0 */
     uint64_t head_norms_from; /* as many layers have norms of heads, and fewer
                                  have none; or 0 */
     const struct gqa_gguf_depth *depths; /* those that it knows positions of, by
                                             this alone; end in 0 layers; NULL:
                                             it does not go by it */
     const struct gqa_gguf_constant *constants; /* end in one of NULL; or NULL */
+    const char *const *sizes; /* keys with sizes of tensors, which no
+                                 configuration says; end in NULL; or NULL */
     /* Names of tensors for which llama.cpp refuses a file: those it has no
      * place for, and those that must be there. End in NULL; or NULL. */
     const char *const *unloaded, *const *demanded;
@@ -139,6 +157,17 @@ extern const struct gqa_gguf_name gqa_gguf_baichuan_names[];
 extern const struct gqa_gguf_name gqa_gguf_arcee_names[];
 extern const struct gqa_gguf_name gqa_gguf_apertus_names[];
 extern const struct gqa_gguf_name gqa_gguf_deepseek_names[];
+extern const struct gqa_gguf_name gqa_gguf_exaone_names[];
+extern const struct gqa_gguf_name gqa_gguf_hunyuan_moe_names[];
+extern const struct gqa_gguf_name gqa_gguf_granite_hybrid_names[];
+extern const struct gqa_gguf_name gqa_gguf_granite_moe_shared_names[];
+extern const struct gqa_gguf_name gqa_gguf_ernie4_5_moe_names[];
+extern const struct gqa_gguf_name gqa_gguf_exaone_moe_names[];
+extern const struct gqa_gguf_name gqa_gguf_glm4_moe_names[];
+extern const struct gqa_gguf_name gqa_gguf_dots1_names[];
+extern const struct gqa_gguf_name gqa_gguf_minimax_m2_names[];
+extern const struct gqa_gguf_name gqa_gguf_hunyuan_names[];
+extern const struct gqa_gguf_name gqa_gguf_jais2_names[];
 extern const struct gqa_gguf_name gqa_gguf_granite_moe_names[];
 extern const struct gqa_gguf_name gqa_gguf_plain_experts_names[];
 extern const struct gqa_gguf_name gqa_gguf_gemma3_names[];
@@ -162,6 +191,18 @@ extern const struct gqa_gguf_key gqa_gguf_phi3_keys[];
 extern const struct gqa_gguf_key gqa_gguf_layer_norm_keys[];
 extern const struct gqa_gguf_key gqa_gguf_olmo_keys[];
 extern const struct gqa_gguf_key gqa_gguf_olmo2_keys[];
+extern const struct gqa_gguf_key gqa_gguf_olmo3_keys[];
+extern const struct gqa_gguf_key gqa_gguf_exaone_keys[];
+extern const struct gqa_gguf_key gqa_gguf_exaone4_keys[];
+extern const struct gqa_gguf_key gqa_gguf_jais2_keys[];
+extern const struct gqa_gguf_key gqa_gguf_solar_open_keys[];
+extern const struct gqa_gguf_key gqa_gguf_granite_hybrid_keys[];
+extern const struct gqa_gguf_key gqa_gguf_granite_moe_shared_keys[];
+extern const struct gqa_gguf_key gqa_gguf_hunyuan_moe_keys[];
+extern const struct gqa_gguf_key gqa_gguf_ernie4_5_moe_keys[];
+extern const struct gqa_gguf_key gqa_gguf_exaone_moe_keys[];
+extern const struct gqa_gguf_key gqa_gguf_glm4_moe_keys[];
+extern const struct gqa_gguf_key gqa_gguf_minimax_m2_keys[];
 extern const struct gqa_gguf_key gqa_gguf_command_r_keys[];
 extern const struct gqa_gguf_key gqa_gguf_starcoder2_keys[];
 extern const struct gqa_gguf_key gqa_gguf_bloom_keys[];

@@ -186,11 +186,12 @@ static enum gqa_status join_elements(const struct making *m, uint64_t first,
     return st;
 }
 
-/* A half of each expert, whose other half ours has before or behind it. */
+/* A half of a matrix, or of each expert's, whose other half ours has before or
+ * behind it. */
 static enum gqa_status halve_elements(const struct making *m, uint64_t first,
                                       uint64_t n, unsigned char *out)
 {
-    const uint64_t each = m->t->shape[1] * m->t->shape[2];
+    const uint64_t each = m->t->shape[m->t->rank - 2] * m->length;
     const unsigned half = gqa_gguf_slice(m->piece->place.order);
     enum gqa_status st = GQA_OK;
     uint64_t take;
@@ -214,7 +215,8 @@ static enum gqa_status arrange(const struct making *m, uint64_t first,
     enum gqa_status st = GQA_OK;
     uint64_t take;
 
-    if (order == GQA_GGUF_AS_IT_IS || order == GQA_GGUF_ONE_MORE)
+    if (order == GQA_GGUF_AS_IT_IS || order == GQA_GGUF_ONE_MORE ||
+        order == GQA_GGUF_ROW)
         return join_elements(m, first, n, out);
     if (gqa_gguf_is_half(order))
         return halve_elements(m, first, n, out);

@@ -182,8 +182,11 @@ static enum gqa_status name_all(struct named_list *out,
 
 static bool is_of_type(const struct gqa_gguf_architecture *a, const char *type)
 {
-    return strcmp(a->model_type, type) == 0 ||
-           (a->also && strcmp(a->also, type) == 0);
+    bool is = strcmp(a->model_type, type) == 0;
+
+    for (const char *const *also = a->also; also && *also && !is; also++)
+        is = strcmp(*also, type) == 0;
+    return is;
 }
 
 const struct gqa_gguf_architecture *gqa_gguf_architecture_of(const char *type)
@@ -230,11 +233,22 @@ static const struct {
     {"phimoe", "llama.cpp computes other norms, and chooses experts otherwise"},
 };
 
+struct listed {
+    char text[1024];
+    size_t used;
+};
+
+static void list_type(struct listed *l, const char *type)
+{
+    if (l->used < sizeof l->text)
+        l->used += (size_t)snprintf(l->text + l->used, sizeof l->text - l->used,
+                                    "%s%s", l->used ? ", " : "", type);
+}
+
 /* The model types that there are names and keys of. */
 static enum gqa_status refuse_type(const char *type)
 {
-    char list[512];
-    size_t used = 0;
+    struct listed list = {.used = 0};
 
     for (size_t i = 0; type && i < sizeof unwritten / sizeof *unwritten; i++)
         if (strcmp(type, unwritten[i].model_type) == 0)
@@ -244,15 +258,17 @@ static enum gqa_status refuse_type(const char *type)
                             type, unwritten[i].why);
 
     for (const struct gqa_gguf_architecture *a = gqa_gguf_architectures;
-         a->name && used < sizeof list; a++)
-        if (is_first_of_type(a))
-            used += (size_t)snprintf(
-                list + used, sizeof list - used, "%s%s%s%s", used ? ", " : "",
-                a->model_type, a->also ? ", " : "", a->also ? a->also : "");
+         a->name; a++) {
+        if (!is_first_of_type(a))
+            continue;
+        list_type(&list, a->model_type);
+        for (const char *const *also = a->also; also && *also; also++)
+            list_type(&list, *also);
+    }
     return gqa_fail(GQA_ERR_UNSUPPORTED,
                     "a model of the type %s cannot be written as GGUF; models "
                     "of these types can: %s",
-                    type ? type : "that nothing tells", list);
+                    type ? type : "that nothing tells", list.text);
 }
 
 static enum gqa_status find_architecture(
@@ -308,7 +324,8 @@ static enum gqa_status choose_by_layer(const struct gqa_gguf_architecture **a,
 /* What llama.cpp wants in float32, whatever else is. */
 static bool is_wide(const char *name, unsigned rank)
 {
-    return rank < 2 || gqa_ends_with(name, "_norm.weight") ||
+    return rank < 2 || gqa_ends_with(name, ".bias") ||
+           gqa_ends_with(name, "_norm.weight") ||
            gqa_ends_with(name, "ffn_gate_inp.weight") ||
            gqa_ends_with(name, "ffn_gate_inp_shexp.weight") ||
            strcmp(name, "position_embd.weight") == 0;
@@ -385,11 +402,22 @@ static enum gqa_status find_place(struct gqa_gguf_draft *d, size_t i,
     return st;
 }
 
-static bool halve_experts(struct gqa_gguf_tensor *t)
+/* Of a matrix, or of each expert's, half of the rows. */
+static bool halve_rows(struct gqa_gguf_tensor *t)
 {
-    const bool fits = t->rank == 3 && t->shape[1] % 2 == 0;
+    uint64_t *rows = &t->shape[t->rank - 2];
+    const bool fits = *rows % 2 == 0;
 
-    t->shape[1] /= 2;
+    *rows /= 2;
+    return fits;
+}
+
+static bool take_row(struct gqa_gguf_tensor *t)
+{
+    const bool fits = t->rank == 2 && t->shape[0] == 1;
+
+    t->rank = 1;
+    t->shape[0] = t->shape[1];
     return fits;
 }
 
@@ -443,10 +471,14 @@ static enum gqa_status add_tensor(struct gqa_gguf_draft *d, struct named *items,
         t->shape[more + i] =
             from->shape[items->order == GQA_GGUF_TURNED ? from->rank - 1 - i
                                                         : i];
-    if (gqa_gguf_is_half(items->order) && !halve_experts(t))
+    if (gqa_gguf_is_half(items->order) &&
+        (t->rank < 2 || t->rank > 3 || !halve_rows(t)))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "'%s' is not a matrix of two halves for each expert",
+                        "'%s' is not a matrix of two halves, nor one for each "
+                        "expert",
                         from->name);
+    if (items->order == GQA_GGUF_ROW && !take_row(t))
+        return gqa_fail(GQA_ERR_UNSUPPORTED, "'%s' is not a row", from->name);
     if (gqa_gguf_n_slices(items->order) == 3 &&
         !take_third(t, items->order, output->options->model))
         return gqa_fail(GQA_ERR_UNSUPPORTED,
@@ -545,6 +577,22 @@ static enum gqa_status check_depth(const struct gqa_gguf_architecture *a,
                           name_of(ours));
 }
 
+static enum gqa_status check_windows(const struct gqa_gguf_architecture *a,
+                                     const struct gqa_output *output)
+{
+    const struct gqa_model *model = output->options->model;
+    uint64_t window = 0;
+    const enum gqa_status st = gqa_gguf_keys_window(&window, output);
+
+    if (st != GQA_OK || a->slides_at == 0 ||
+        (window > 0) == (model->n_layers == a->slides_at))
+        return st;
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "by its %llu layers llama.cpp takes a model of the "
+                    "architecture %s for one with%s layers that see a window",
+                    ULL(model->n_layers), a->name, window > 0 ? "out" : "");
+}
+
 static enum gqa_status check_loaded(const struct gqa_gguf_draft *d,
                                     const struct gqa_output *output)
 {
@@ -574,7 +622,8 @@ static enum gqa_status check_loaded(const struct gqa_gguf_draft *d,
                         "architecture %s for one with%s norms of heads",
                         ULL(model->n_layers), a->name,
                         model->n_layers < a->head_norms_from ? "out" : "");
-    if ((st = check_depth(a, model)) != GQA_OK)
+    if ((st = check_depth(a, model)) != GQA_OK ||
+        (st = check_windows(a, output)) != GQA_OK)
         return st;
     for (const char *const *p = a->unloaded; p && *p; p++)
         if (has_fitting(&d->header, *p))

@@ -6,6 +6,7 @@
 
 #include "common/json.h"
 #include "common/strings.h"
+#include "common/ull.h"
 #include "formats/families/description.h"
 #include "formats/families/family.h"
 #include "formats/gguf/scaling.h"
@@ -150,12 +151,13 @@ static json_t *token_of(const struct telling *t, json_t *value)
 
 /* --- From what is known besides ------------------------------------------- */
 
-static json_t *columns_of(const struct gqa_gguf_draft *d, const char *name)
+/* Of the first with a name that ends so */
+static json_t *columns_of(const struct gqa_gguf_draft *d, const char *end)
 {
     for (size_t i = 0; i < d->header.n; i++) {
         const struct gqa_gguf_tensor *t = &d->header.tensors[i];
 
-        if (strcmp(t->name, name) == 0 && t->rank > 0)
+        if (gqa_ends_with(t->name, end) && t->rank > 0)
             return integer(t->shape[t->rank - 1]);
     }
     return NULL;
@@ -192,10 +194,12 @@ static enum gqa_status find_context(uint64_t *n, const struct telling *t)
     return st;
 }
 
-/* The smallest window of a layer that slides; 0: none does. */
-static enum gqa_status find_window(uint64_t *out, const struct telling *t)
+enum gqa_status gqa_gguf_keys_window(uint64_t *out,
+                                     const struct gqa_output *output)
 {
-    const struct gqa_family *family = t->model->family;
+    const struct gqa_model *model = output->options->model;
+    const json_t *config = output->options->config;
+    const struct gqa_family *family = model->family;
     const struct gqa_setting *window =
         &family->stacks[GQA_STACK_DECODER].self.window;
     bool slides = false;
@@ -203,10 +207,9 @@ static enum gqa_status find_window(uint64_t *out, const struct telling *t)
 
     *out = 0;
     for (size_t i = 0;
-         window->json && i < t->model->n_layers && st == GQA_OK && !slides; i++)
-        st = gqa_layer_slides(&slides, &family->behaviours, t->config, i);
-    return st == GQA_OK && slides ? gqa_setting_count(out, window, t->config)
-                                  : st;
+         window->json && i < model->n_layers && st == GQA_OK && !slides; i++)
+        st = gqa_layer_slides(&slides, &family->behaviours, config, i);
+    return st == GQA_OK && slides ? gqa_setting_count(out, window, config) : st;
 }
 
 /* Within a window all of it is seen. */
@@ -216,7 +219,7 @@ static enum gqa_status tell_context(const struct telling *t)
     enum gqa_status st = find_context(&n, t);
 
     if (st == GQA_OK && !t->d->architecture->has_windows)
-        st = find_window(&window, t);
+        st = gqa_gguf_keys_window(&window, t->output);
 
     if (st == GQA_OK && window > 0 && window < n)
         n = t->d->window = window;
@@ -276,6 +279,14 @@ static json_t *known(const struct telling *t, const char *key)
                : columns_of(t->d, "blk.0.ffn_down_exps.weight");
 }
 
+/* What a key says of the tensors alone; NULL: they are not there. */
+static json_t *size_said(const struct gqa_gguf_draft *d, const char *key)
+{
+    return columns_of(d, strcmp(key, "%.expert_feed_forward_length") == 0
+                             ? "ffn_down_exps.weight"
+                             : "ffn_down_shexp.weight");
+}
+
 /* --- The keys ------------------------------------------------------------- */
 
 /* As it is there, where that is computed of it. Takes value. */
@@ -293,6 +304,22 @@ static json_t *computed(const struct telling *t, json_t *value,
     return json_real(k->flags & GQA_GGUF_OVER_ROOT_DEPTH
                          ? ours / root
                          : (double)t->model->d_model / ours);
+}
+
+/* Of a list whose items are the same, one. Takes value. */
+static json_t *one_of(json_t *value)
+{
+    json_t *first = json_incref(json_array_get(value, 0));
+
+    for (size_t i = 1; i < json_array_size(value); i++)
+        if (!json_equal(json_array_get(value, i), first)) {
+            json_decref(first);
+            return value;
+        }
+    if (!first)
+        return value;
+    json_decref(value);
+    return first;
 }
 
 /* Of a type that such a key has. Takes value. */
@@ -315,7 +342,7 @@ static enum gqa_status tell_row(const struct telling *t,
 {
     json_t *value = known(t, k->theirs);
 
-    if ((k->flags & GQA_GGUF_REFUSED) || is_set(t->d, k->theirs)) {
+    if (is_set(t->d, k->theirs)) {
         json_decref(value);
         return GQA_OK;
     }
@@ -323,9 +350,18 @@ static enum gqa_status tell_row(const struct telling *t,
         value = said(t, k->ours);
     if (gqa_ends_with(k->theirs, "_token_id"))
         value = token_of(t, value);
+    if (!(k->flags & (GQA_GGUF_BY_LAYER | GQA_GGUF_SLIDES)))
+        value = one_of(value);
     value = fitted(computed(t, value, k), k);
     if (!value && (k->flags & GQA_GGUF_ZERO_IS_NONE))
         value = json_integer(0);
+    if ((k->flags & GQA_GGUF_RUN_WITH_ONE) && json_integer_value(value) != 1) {
+        json_decref(value);
+        return gqa_fail(GQA_ERR_UNSUPPORTED,
+                        "llama.cpp runs models of the architecture %s with a "
+                        "%s of 1 alone",
+                        t->d->architecture->name, k->ours);
+    }
     if (value)
         gqa_gguf_key_set(t->d, k->theirs, value);
     else if (!(k->flags & GQA_GGUF_OPTIONAL))
@@ -334,6 +370,13 @@ static enum gqa_status tell_row(const struct telling *t,
                         "architecture %s can have",
                         k->ours, t->d->architecture->name);
     return GQA_OK;
+}
+
+static json_t *constant(const struct gqa_gguf_constant *c)
+{
+    return c->kind == GQA_GGUF_COUNT   ? json_integer((json_int_t)c->value)
+           : c->kind == GQA_GGUF_TRUTH ? json_boolean(c->value != 0)
+                                       : json_real(c->value);
 }
 
 /* What all of them have, whether a configuration has a key for it or not. */
@@ -354,7 +397,10 @@ static void tell_shapes(const struct telling *t)
                              integer(m->attentions[i].position.rotary_dim));
     for (const struct gqa_gguf_constant *c = t->d->architecture->constants;
          c && c->theirs; c++)
-        gqa_gguf_key_set(t->d, c->theirs, json_real(c->value));
+        gqa_gguf_key_set(t->d, c->theirs, constant(c));
+    for (const char *const *key = t->d->architecture->sizes; key && *key; key++)
+        if ((value = size_said(t->d, *key)))
+            gqa_gguf_key_set(t->d, *key, value);
     if (is_set(t->d, "%.attention.key_length"))
         gqa_gguf_key_set(t->d, "%.attention.value_length",
                          integer(m->attentions[0].head_dim));
@@ -421,6 +467,32 @@ static enum gqa_status check_sizes(const struct gqa_gguf_draft *d)
     return GQA_OK;
 }
 
+static uint64_t count_said(const struct gqa_gguf_draft *d, const char *key)
+{
+    uint64_t n = 0;
+
+    (void)gqa_json_u64(gqa_gguf_key_value(d->architecture, d->header.keys, key),
+                       &n);
+    return n;
+}
+
+/* llama.cpp ends where it is told of groups of one, and where it is to choose
+ * all of them. */
+static enum gqa_status check_groups(const struct gqa_gguf_draft *d)
+{
+    const uint64_t n = count_said(d, "%.expert_count");
+    const uint64_t groups = count_said(d, "%.expert_group_count");
+    const uint64_t used = count_said(d, "%.expert_group_used_count");
+
+    if (groups == 0 ||
+        (groups < n && (groups == 1 || (used > 0 && used < groups))))
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "%llu of %llu groups of %llu experts: llama.cpp chooses "
+                    "fewer groups than there are, of several experts each",
+                    ULL(used), ULL(groups), ULL(n));
+}
+
 static enum gqa_status tell_all(const struct telling *t)
 {
     struct gqa_gguf_draft *d = t->d;
@@ -438,6 +510,8 @@ static enum gqa_status tell_all(const struct telling *t)
     tell_shapes(t);
     st = gqa_gguf_scaling_keys(d, t->output);
     if (st == GQA_OK)
+        st = check_groups(d);
+    if (st == GQA_OK)
         st = check_sizes(d);
     if (st == GQA_OK)
         tell_recorded(t);
@@ -448,8 +522,7 @@ enum gqa_status gqa_gguf_keys_create(struct gqa_gguf_draft *d,
                                      const struct gqa_output *output)
 {
     const struct gqa_model *model = output->options->model;
-    json_t *config =
-        gqa_gguf_scaling_folded(model->family, output->options->config);
+    json_t *config = gqa_gguf_scaling_folded(model, output->options->config);
     const struct telling t = {
         .d = d, .output = output, .model = model, .config = config};
     enum gqa_status st = config ? GQA_OK : gqa_fail_nomem();

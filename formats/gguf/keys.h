@@ -14,6 +14,12 @@ GQA_MUST_USE
 enum gqa_status gqa_gguf_keys_create(struct gqa_gguf_draft *draft,
                                      const struct gqa_output *output);
 
+/* The smallest window of a layer that slides; 0: none does. Errors those of
+ * gqa_layer_slides() and gqa_setting_count(). */
+GQA_MUST_USE
+enum gqa_status gqa_gguf_keys_window(uint64_t *out,
+                                     const struct gqa_output *output);
+
 /* "llama.vocab_size" of "%.vocab_size", and its value, which this takes. */
 void gqa_gguf_key_set(struct gqa_gguf_draft *draft, const char *key,
                       json_t *value);

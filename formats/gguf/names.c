@@ -74,12 +74,24 @@
     QUERIES(PAIRED_Q, PAIRED_Q), KEYS(PAIRED_K, PAIRED_K), VALUES, \
         OUTPUT("self_attn.o_proj")
 
-#define EXPERTS                                                             \
-    LAYER("ffn_gate_inp.weight", "mlp.gate.weight", AS_IT_IS),              \
+#define EXPERTS(router)                                                     \
+    LAYER("ffn_gate_inp.weight", router ".weight", AS_IT_IS),               \
         LAYER("ffn_gate.%.weight", "mlp.experts.%.gate_proj.weight",        \
               AS_IT_IS),                                                    \
         LAYER("ffn_up.%.weight", "mlp.experts.%.up_proj.weight", AS_IT_IS), \
         LAYER("ffn_down.%.weight", "mlp.experts.%.down_proj.weight", AS_IT_IS)
+
+#define BLOCK_SPARSE_EXPERTS                                                \
+    LAYER("ffn_gate_inp.weight", "block_sparse_moe.gate.weight", AS_IT_IS), \
+        LAYER("ffn_gate.%.weight", "block_sparse_moe.experts.%.w1.weight",  \
+              AS_IT_IS),                                                    \
+        LAYER("ffn_down.%.weight", "block_sparse_moe.experts.%.w2.weight",  \
+              AS_IT_IS),                                                    \
+        LAYER("ffn_up.%.weight", "block_sparse_moe.experts.%.w3.weight",    \
+              AS_IT_IS)
+
+/* What is added to the scores that experts are chosen by */
+#define CORRECTION(ours, order) LAYER("exp_probs_b.bias", ours, order)
 
 #define SHARED(ours)                                                    \
     LAYER("ffn_gate_shexp.weight", ours ".gate_proj.weight", AS_IT_IS), \
@@ -142,7 +154,7 @@ const struct gqa_gguf_name gqa_gguf_deepseek_names[] = {
     NORMS,
     PAIRED_ATTENTION,
     GATED,
-    EXPERTS,
+    EXPERTS("mlp.gate"),
     SHARED("mlp.shared_experts"),
     {0},
 };
@@ -154,45 +166,130 @@ const struct gqa_gguf_name gqa_gguf_plain_experts_names[] = {
     ATTENTION,
     HEAD_NORMS,
     GATED,
-    EXPERTS,
+    EXPERTS("mlp.gate"),
     SHARED("mlp.shared_expert"),
     LAYER("ffn_gate_inp_shexp.weight", "mlp.shared_expert_gate.weight",
-          AS_IT_IS),
+          GQA_GGUF_ROW),
     {0},
 };
 
-/* Gate and up of all experts lie in one tensor of the original; the second
- * halves follow the first. */
+#define DENSE_AND_EXPERTS \
+    ATTENTION, GATED, EXPERTS("mlp.gate"), SHARED("mlp.shared_experts")
+
+const struct gqa_gguf_name gqa_gguf_dots1_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    HEAD_NORMS,
+    DENSE_AND_EXPERTS,
+    CORRECTION("mlp.gate.e_score_correction_bias", AS_IT_IS),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_glm4_moe_names[] = {
+    ENDS(AS_IT_IS),
+    LAYER("attn_norm.weight", "input_layernorm.weight", AS_IT_IS),
+    LAYER("post_attention_norm.weight", "post_attention_layernorm.weight",
+          AS_IT_IS),
+    HEAD_NORMS,
+    DENSE_AND_EXPERTS,
+    CORRECTION("mlp.gate.e_score_correction_bias", AS_IT_IS),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_exaone_moe_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    HEAD_NORMS,
+    DENSE_AND_EXPERTS,
+    CORRECTION("mlp.e_score_correction_bias", AS_IT_IS),
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_ernie4_5_moe_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    DENSE_AND_EXPERTS,
+    CORRECTION("mlp.moe_statics.e_score_correction_bias", GQA_GGUF_ROW),
+    {0},
+};
+
+/* What is in one tensor of the original: the second halves follow the first. */
+#define HALVES(gate, up, ours)                          \
+    LAYER(gate, ours ".weight", GQA_GGUF_FIRST_HALVES), \
+        LAYER(up, ours ".weight", GQA_GGUF_SECOND_HALVES)
+
+#define GRANITE_MIXTURE                                                        \
+    ENDS(AS_IT_IS), NORMS, PAIRED_ATTENTION,                                   \
+        LAYER("ffn_gate_inp.weight", "block_sparse_moe.router.layer.weight",   \
+              AS_IT_IS),                                                       \
+        HALVES("ffn_gate_exps.weight", "ffn_up_exps.weight",                   \
+               "block_sparse_moe.input_linear"),                               \
+        LAYER("ffn_down_exps.weight", "block_sparse_moe.output_linear.weight", \
+              AS_IT_IS)
+
 const struct gqa_gguf_name gqa_gguf_granite_moe_names[] = {
+    GRANITE_MIXTURE,
+    {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_granite_moe_shared_names[] = {
+    GRANITE_MIXTURE,
+    HALVES("ffn_gate_shexp.weight", "ffn_up_shexp.weight",
+           "shared_mlp.input_linear"),
+    LAYER("ffn_down_shexp.weight", "shared_mlp.output_linear.weight", AS_IT_IS),
+    {0},
+};
+
+/* Without experts */
+const struct gqa_gguf_name gqa_gguf_granite_hybrid_names[] = {
     ENDS(AS_IT_IS),
     NORMS,
     PAIRED_ATTENTION,
-    LAYER("ffn_gate_inp.weight", "block_sparse_moe.router.layer.weight",
-          AS_IT_IS),
-    LAYER("ffn_gate_exps.weight", "block_sparse_moe.input_linear.weight",
-          GQA_GGUF_FIRST_HALVES),
-    LAYER("ffn_up_exps.weight", "block_sparse_moe.input_linear.weight",
-          GQA_GGUF_SECOND_HALVES),
-    LAYER("ffn_down_exps.weight", "block_sparse_moe.output_linear.weight",
-          AS_IT_IS),
+    HALVES("ffn_gate.weight", "ffn_up.weight", "shared_mlp.input_linear"),
+    LAYER("ffn_down.weight", "shared_mlp.output_linear.weight", AS_IT_IS),
     {0},
 };
 
 const struct gqa_gguf_name gqa_gguf_mixtral_names[] = {
+    ENDS(AS_IT_IS), NORMS, PAIRED_ATTENTION, BLOCK_SPARSE_EXPERTS, {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_minimax_m2_names[] = {
     ENDS(AS_IT_IS),
     NORMS,
-    PAIRED_ATTENTION,
-    LAYER("ffn_gate_inp.weight", "block_sparse_moe.gate.weight", AS_IT_IS),
-    LAYER("ffn_gate.%.weight", "block_sparse_moe.experts.%.w1.weight",
-          AS_IT_IS),
-    LAYER("ffn_down.%.weight", "block_sparse_moe.experts.%.w2.weight",
-          AS_IT_IS),
-    LAYER("ffn_up.%.weight", "block_sparse_moe.experts.%.w3.weight", AS_IT_IS),
+    ATTENTION,
+    HEAD_NORMS,
+    BLOCK_SPARSE_EXPERTS,
+    CORRECTION("block_sparse_moe.e_score_correction_bias", AS_IT_IS),
     {0},
 };
 
 const struct gqa_gguf_name gqa_gguf_plain_names[] = {
     ENDS(AS_IT_IS), NORMS, ATTENTION, HEAD_NORMS, GATED, {0},
+};
+
+#define HUNYUAN_ATTENTION                                               \
+    ATTENTION,                                                          \
+        LAYER("attn_q_norm.weight", "self_attn.query_layernorm.weight", \
+              AS_IT_IS),                                                \
+        LAYER("attn_k_norm.weight", "self_attn.key_layernorm.weight",   \
+              AS_IT_IS)
+
+const struct gqa_gguf_name gqa_gguf_hunyuan_names[] = {
+    ENDS(AS_IT_IS), NORMS, HUNYUAN_ATTENTION, GATED, {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_hunyuan_moe_names[] = {
+    ENDS(AS_IT_IS),           NORMS, HUNYUAN_ATTENTION, EXPERTS("mlp.gate.wg"),
+    SHARED("mlp.shared_mlp"), {0},
+};
+
+const struct gqa_gguf_name gqa_gguf_jais2_names[] = {
+    ENDS(AS_IT_IS),
+    NORMS,
+    ATTENTION,
+    UP_AND_DOWN("mlp.up_proj", "mlp.down_proj"),
+    {0},
 };
 
 const struct gqa_gguf_name gqa_gguf_phi2_names[] = {
@@ -320,6 +417,26 @@ const struct gqa_gguf_name gqa_gguf_phi3_names[] = {
     {                                                         \
         "blk.%." theirs, "transformer.h.%." ours, __VA_ARGS__ \
     }
+
+const struct gqa_gguf_name gqa_gguf_exaone_names[] = {
+    {"token_embd.weight", "transformer.wte.weight", AS_IT_IS},
+    {"output_norm.weight", "transformer.ln_f.weight", AS_IT_IS},
+    {"output.weight", "lm_head.weight", AS_IT_IS},
+    {"rope_freqs.weight", NULL, AS_IT_IS},
+    LAYER("attn_norm.weight", "ln_1.weight", AS_IT_IS),
+    LAYER("ffn_norm.weight", "ln_2.weight", AS_IT_IS),
+    LAYER("attn_q.weight", "attn.attention.q_proj.weight", AS_IT_IS),
+    LAYER("attn_q.bias", "attn.attention.q_proj.bias", AS_IT_IS),
+    LAYER("attn_k.weight", "attn.attention.k_proj.weight", AS_IT_IS),
+    LAYER("attn_k.bias", "attn.attention.k_proj.bias", AS_IT_IS),
+    LAYER("attn_v.weight", "attn.attention.v_proj.weight", AS_IT_IS),
+    LAYER("attn_v.bias", "attn.attention.v_proj.bias", AS_IT_IS),
+    OUTPUT("attn.attention.out_proj"),
+    LAYER("ffn_gate.weight", "mlp.c_fc_0.weight", AS_IT_IS),
+    LAYER("ffn_gate.bias", "mlp.c_fc_0.bias", AS_IT_IS),
+    UP_AND_DOWN("mlp.c_fc_1", "mlp.c_proj"),
+    {0},
+};
 
 /* What Bloom and Falcon share */
 #define BLOOM_ENDS                                                         \

@@ -20,6 +20,7 @@ struct gguf {
     struct gqa_source base;
     struct gqa_gguf_parts files;
     bool dequantises;
+    bool leaves_out;             /* and that is said */
     struct gqa_gguf_rows *rows;  /* [base.n_tensors] */
     struct gqa_gguf_pair *pairs; /* [n_pairs] */
     size_t n_pairs;
@@ -92,16 +93,29 @@ static enum gqa_status describe_tensor(struct gqa_tensor *tensor,
                                        const struct gqa_gguf_tensor *from)
 {
     const bool is_turned = rows->place.order == GQA_GGUF_TURNED;
+    const unsigned more = rows->place.order == GQA_GGUF_ROW ? 1 : 0;
 
     tensor->dtype = from->type->dtype;
-    tensor->rank = from->rank;
+    tensor->rank = from->rank + more;
+    if (more)
+        tensor->shape[0] = 1;
     for (unsigned i = 0; i < from->rank; i++)
-        tensor->shape[i] = from->shape[is_turned ? from->rank - 1 - i : i];
+        tensor->shape[more + i] =
+            from->shape[is_turned ? from->rank - 1 - i : i];
     tensor->n_elements = from->n_elements;
     if (!gqa_dtype_bytes(tensor->dtype, tensor->n_elements, &tensor->n_bytes))
         return gqa_fail(GQA_ERR_FORMAT, "tensor %s has too many elements",
                         from->name);
     return GQA_OK;
+}
+
+static void tell_left_out(struct gguf *g, const char *name)
+{
+    if (!g->leaves_out)
+        gqa_warn("%s: '%s' and what else is of layers that predict more tokens "
+                 "than the next one is left out, as stock classes do",
+                 g->base.path, name);
+    g->leaves_out = true;
 }
 
 static enum gqa_status add_tensor(struct gguf *g,
@@ -114,6 +128,8 @@ static enum gqa_status add_tensor(struct gguf *g,
     enum gqa_status st =
         gqa_gguf_tensor_place(&tensor->name, &rows->place, a, header, from);
 
+    if (st == GQA_OK && gqa_gguf_predicts_more(a, header, from->name))
+        tell_left_out(g, from->name);
     if (st != GQA_OK || !tensor->name)
         return st;
     g->base.n_tensors++;
@@ -216,19 +232,19 @@ static enum gqa_status join_slices(struct gguf *g, const size_t *at, size_t n)
 {
     struct gqa_tensor *a = &g->base.tensors[at[0]];
     struct gqa_gguf_rows *rows = &g->rows[at[0]];
-    uint64_t *axis = &a->shape[gqa_gguf_is_half(rows->place.order) ? 1 : 0];
+    const unsigned k = a->rank - 2; /* the axis of rows */
+    uint64_t *axis = &a->shape[k];
     bool is_one = true;
 
     rows->rest = calloc(n - 1, sizeof *rows->rest);
     if (!rows->rest)
         return gqa_fail_nomem();
-    rows->n_half = a->shape[1];
+    rows->n_half = *axis;
     for (size_t i = 1; i < n && is_one; i++) {
         const struct gqa_tensor *b = &g->base.tensors[at[i]];
-        const uint64_t more =
-            gqa_gguf_is_half(rows->place.order) ? b->shape[1] : b->shape[0];
 
-        is_one = fits(g, at[0], at[i]) && gqa_add_u64(*axis, more, axis) &&
+        is_one = fits(g, at[0], at[i]) &&
+                 gqa_add_u64(*axis, b->shape[k], axis) &&
                  gqa_add_u64(a->n_elements, b->n_elements, &a->n_elements);
         rows->rest[rows->n_rest++] = g->rows[at[i]];
     }

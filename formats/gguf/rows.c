@@ -231,7 +231,9 @@ enum gqa_status gqa_gguf_rows_read(const struct gqa_gguf_rows *rows,
         read_number(rows, span, buf);
         return GQA_OK;
     }
-    if (rows->place.order == GQA_GGUF_AS_IT_IS && !rows->type->is_quantised)
+    if ((rows->place.order == GQA_GGUF_AS_IT_IS ||
+         rows->place.order == GQA_GGUF_ROW) &&
+        !rows->type->is_quantised)
         return gqa_span_pread(fds[rows->part], rows->offset, span, buf);
     return gqa_rectangles_read(
         &(const struct gqa_rows){

@@ -1,5 +1,6 @@
 #include "formats/gguf/scaling.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,25 +84,57 @@ static const char *key_of(const struct gqa_setting *setting)
                             : keys);
 }
 
-json_t *gqa_gguf_scaling_folded(const struct gqa_family *family,
+/* Of an attention that turns; they all do so alike. */
+static const struct gqa_position *find_turning(const struct gqa_model *model)
+{
+    for (size_t i = 0; i < model->n_attentions; i++)
+        if (model->attentions[i].position.scheme == GQA_POSITION_ROPE)
+            return &model->attentions[i].position;
+    return NULL;
+}
+
+/* What Hunyuan's base is times, within the context. */
+static double alpha_of(const struct gqa_model *model, const json_t *config)
+{
+    const struct gqa_position_rule *rule = &model->family->positions;
+    const struct gqa_position *position = find_turning(model);
+    double alpha = 1, dim;
+
+    if (!rule->alpha.json || !position || position->rotary_dim < 4 ||
+        strcmp(gqa_rope_known_kind(rule, gqa_gguf_scaling_said(config)),
+               "dynamic") != 0 ||
+        gqa_setting_number(&alpha, &rule->alpha, config) != GQA_OK)
+        return 1;
+    dim = (double)position->rotary_dim;
+    return pow(alpha, dim / (dim - 2));
+}
+
+json_t *gqa_gguf_scaling_folded(const struct gqa_model *model,
                                 const json_t *config)
 {
-    const struct gqa_position_rule *rule = &family->positions;
+    const struct gqa_position_rule *rule = &model->family->positions;
+    const double alpha = alpha_of(model, config);
     json_t *folded = json_copy((json_t *)(uintptr_t)config);
     double theta;
 
-    if (!rule->theta_factor.json ||
+    if ((!rule->theta_factor.json && alpha == 1) ||
         gqa_rope_theta(&theta, rule, config) != GQA_OK)
         return folded;
-    json_object_set_new(folded, key_of(&rule->theta), json_real(theta));
-    json_object_del(folded, key_of(&rule->theta_factor));
+    json_object_set_new(folded, key_of(&rule->theta), json_real(theta * alpha));
+    if (rule->theta_factor.json)
+        json_object_del(folded, key_of(&rule->theta_factor));
+    /* What else is said counts for longer texts. */
+    if (alpha != 1) {
+        json_object_del(folded, "rope_scaling");
+        json_object_del(folded, "rope_parameters");
+    }
     return folded;
 }
 
-json_t *gqa_gguf_scaling_flat(const struct gqa_family *family,
+json_t *gqa_gguf_scaling_flat(const struct gqa_model *model,
                               const json_t *config)
 {
-    json_t *folded = gqa_gguf_scaling_folded(family, config);
+    json_t *folded = gqa_gguf_scaling_folded(model, config);
     json_t *flat = flattened(folded);
 
     json_decref(folded);
@@ -151,7 +184,7 @@ static bool grows(const struct gqa_output *output)
     const json_t *said = gqa_gguf_scaling_said(output->options->config);
 
     return strcmp(kind_of(output), "dynamic") == 0 && !rule->kinds &&
-           !rule->alpha.json && !json_object_get(said, "alpha");
+           (rule->alpha.json || !json_object_get(said, "alpha"));
 }
 
 enum gqa_status gqa_gguf_scaling_keys(struct gqa_gguf_draft *d,
@@ -170,7 +203,9 @@ enum gqa_status gqa_gguf_scaling_keys(struct gqa_gguf_draft *d,
         return GQA_OK;
     }
     if (gqa_gguf_scaling_is_by_tensors(output))
-        return d->architecture->has_factors
+        return d->architecture->has_factors ||
+                       (d->architecture->has_frequencies &&
+                        strcmp(kind, "llama3") == 0)
                    ? GQA_OK
                    : gqa_fail(GQA_ERR_UNSUPPORTED,
                               "RoPE of kind '%s' cannot be written as GGUF: "
@@ -237,15 +272,6 @@ static enum gqa_status add_tensors(struct gqa_gguf_draft *d,
         gqa_gguf_key_set(d, "%.rope.scaling.original_context_length",
                          json_integer((json_int_t)rope->context));
     return st == GQA_OK ? gqa_json_check() : st;
-}
-
-/* Of an attention that turns; they all do so alike. */
-static const struct gqa_position *find_turning(const struct gqa_model *model)
-{
-    for (size_t i = 0; i < model->n_attentions; i++)
-        if (model->attentions[i].position.scheme == GQA_POSITION_ROPE)
-            return &model->attentions[i].position;
-    return NULL;
 }
 
 enum gqa_status gqa_gguf_scaling_add(struct gqa_gguf_draft *d,

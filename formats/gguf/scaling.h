@@ -25,14 +25,14 @@ enum gqa_status gqa_gguf_scaling_add(struct gqa_gguf_draft *draft,
 /* What a configuration says of it, lent; or NULL. */
 const json_t *gqa_gguf_scaling_said(const json_t *config);
 
-/* The same configuration with one key for the base of RoPE, where a second is
- * what that is times. Owned; NULL: no memory. */
-json_t *gqa_gguf_scaling_folded(const struct gqa_family *family,
+/* The same configuration with one key for the base of RoPE, where a second, or
+ * an alpha, says what that is times. Owned; NULL: no memory. */
+json_t *gqa_gguf_scaling_folded(const struct gqa_model *model,
                                 const json_t *config);
 
 /* Likewise, and where it has RoPE by kinds of layers (transformers 5) with what
  * versions before had in their place. */
-json_t *gqa_gguf_scaling_flat(const struct gqa_family *family,
+json_t *gqa_gguf_scaling_flat(const struct gqa_model *model,
                               const json_t *config);
 
 #endif

@@ -258,6 +258,19 @@ static enum gqa_status note_unlisted(struct survey *s)
     return st;
 }
 
+/* transformers takes the model's own name from those of a shard, but leaves
+ * whatever begins a name with "model." in it: of an embedding that is built in
+ * a scope of its own name ("model.shared/model.shared/embeddings:0") that. */
+static const char *without_scope(const char *name)
+{
+    const char *slash = strchr(name, '/');
+    const size_t n = slash ? (size_t)(slash + 1 - name) : 0;
+
+    return n && strstr(name, "model.") && strncmp(name, slash + 1, n) == 0
+               ? slash + 1
+               : name;
+}
+
 /* A shard of a tf_model.h5: layer_names lists datasets. */
 static enum gqa_status add_shard(struct survey *s,
                                  const struct gqa_h5_texts *names)
@@ -265,7 +278,8 @@ static enum gqa_status add_shard(struct survey *s,
     enum gqa_status st = GQA_OK;
 
     for (size_t i = 0; i < names->n && st == GQA_OK; i++)
-        st = add_listed(s, s->base, names->items[i], names->items[i]);
+        st = add_listed(s, s->base, names->items[i],
+                        without_scope(names->items[i]));
     return st;
 }
 

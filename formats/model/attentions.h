@@ -16,6 +16,7 @@ struct gqa_found_attention {
     bool input_major;          /* weights are [in, out] */
     size_t weight[4], bias[4]; /* q, k, v, o: param index or GQA_NO_PARAM */
     size_t proof;              /* of n_heads, or GQA_NO_PARAM */
+    size_t sinks;              /* of query heads, or GQA_NO_PARAM */
     /* Norms of queries and of keys, that all heads share or of all heads
      * together: weight and bias, or GQA_NO_PARAM; their modules, lent by the
      * description. */

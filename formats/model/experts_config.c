@@ -1,5 +1,6 @@
 #include "formats/model/experts_config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/ull.h"
@@ -46,6 +47,17 @@ enum gqa_status gqa_experts_groups(uint64_t *n_groups, uint64_t *n_best,
                     "configuration: %llu experts cannot be chosen from %llu of "
                     "%llu groups of %llu experts",
                     ULL(n_chosen), ULL(*n_best), ULL(*n_groups), ULL(n));
+}
+
+const char *gqa_stacked_name(char *room, size_t size,
+                             const struct gqa_experts_rule *rule,
+                             const char *stem, bool is_bias)
+{
+    snprintf(room, size, "%s%s", stem,
+             rule->bare ? (is_bias ? "_bias" : "")
+             : is_bias  ? ".bias"
+                        : ".weight");
+    return room;
 }
 
 enum gqa_status gqa_shared_expert(const char **module, const char *names[3],

@@ -22,6 +22,12 @@ enum gqa_status gqa_experts_groups(uint64_t *n_groups, uint64_t *n_best,
                                    const struct gqa_experts_rule *rule,
                                    const json_t *config);
 
+/* The name of what holds the matrices of all experts, or their biases, whose
+ * module's name is `stem`; into room, of size bytes. */
+const char *gqa_stacked_name(char *room, size_t size,
+                             const struct gqa_experts_rule *rule,
+                             const char *stem, bool is_bias);
+
 /* The module of the expert that all rows have, NULL where there is none, and
  * the names of its gate (or NULL), up and down within it, as `bias` has them.
  * Errors GQA_ERR_FORMAT, naming the key. All lent by the description. */

@@ -48,7 +48,7 @@ static struct gqa_found_attention *get(struct finder *in, size_t rule,
     last->rule_index = rule;
     last->layer = layer;
     last->input_major = in->family->weights == GQA_WEIGHTS_IN_OUT;
-    last->proof = GQA_NO_PARAM;
+    last->proof = last->sinks = GQA_NO_PARAM;
     for (int i = 0; i < 4; i++)
         last->weight[i] = last->bias[i] = GQA_NO_PARAM;
     for (int i = 0; i < 2; i++)
@@ -218,6 +218,10 @@ static enum gqa_status take(struct finder *in, size_t rule, uint64_t layer,
         found->proof = index;
         known = true;
     }
+    if (r->sinks && strcmp(leaf, r->sinks) == 0) {
+        found->sinks = index;
+        known = true;
+    }
     known = known || (r->output_bias && strcmp(leaf, r->output_bias) == 0);
     if (known || is_listed(leaf, names->ignored) || is_sublayer_norm(r, leaf) ||
         is_of_summaries(r, leaf))
@@ -239,6 +243,7 @@ static int compare_found(const void *a, const void *b)
                                            : 0;
 }
 
+/* what: of a module; NULL: it is none. */
 static enum gqa_status missing(const struct finder *in,
                                const struct gqa_attention_rule *rule,
                                uint64_t layer, const char *projection,
@@ -246,10 +251,10 @@ static enum gqa_status missing(const struct finder *in,
 {
     const size_t at = strcspn(rule->pattern, "%");
 
-    return gqa_fail(GQA_ERR_FORMAT, "tensor '%s%.*s%llu%s.%s.%s' is missing",
+    return gqa_fail(GQA_ERR_FORMAT, "tensor '%s%.*s%llu%s.%s%s%s' is missing",
                     in->prefix, (int)at, rule->pattern,
                     (unsigned long long)layer, rule->pattern + at + 1,
-                    projection, what);
+                    projection, what ? "." : "", what ? what : "");
 }
 
 /* An attention that not every model of the family has: a layer has it where
@@ -287,6 +292,8 @@ static enum gqa_status check_complete(const struct finder *in)
                     if (found->weight[p] == GQA_NO_PARAM)
                         return missing(in, rule, layer, rule->names[p],
                                        "weight");
+                if (rule->sinks && found->sinks == GQA_NO_PARAM)
+                    return missing(in, rule, layer, rule->sinks, NULL);
                 i++;
             }
     }

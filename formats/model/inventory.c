@@ -198,6 +198,15 @@ static bool lacks_unembedding_alone(const struct gqa_taking *t)
     return out->n_of[GQA_FAULT_MISSING] > 0;
 }
 
+/* What can be done about quantised weights. */
+static const char of_others[] =
+    "convert the unquantised checkpoint, then quantise";
+/* Of what is published so there is no other. */
+static const char of_mxfp4[] =
+    "transformers makes floats of them, with "
+    "quantization_config=Mxfp4Config(dequantize=True) and save_pretrained(); "
+    "convert these";
+
 static void find_cause(struct gqa_taking *t)
 {
     const struct gqa_checkpoint *c = t->checkpoint;
@@ -221,9 +230,8 @@ static void find_cause(struct gqa_taking *t)
                  t->out->extra_cause);
     else if (method)
         snprintf(out, size,
-                 "the weights are quantised (quantization_config: %.40s): "
-                 "convert the unquantised checkpoint, then quantise",
-                 method);
+                 "the weights are quantised (quantization_config: %.40s): %s",
+                 method, strcmp(method, "mxfp4") == 0 ? of_mxfp4 : of_others);
     else if (t->n_turned && t->n_turned == t->out->n_of[GQA_FAULT_SHAPE])
         snprintf(out, size,
                  "they lie transposed: matrices of family %s are [%s]",

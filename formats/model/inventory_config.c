@@ -7,6 +7,7 @@
 #include "formats/families/kv_said.h"
 #include "formats/families/kv_words.h"
 #include "formats/families/meaning.h"
+#include "formats/model/experts_config.h"
 #include "formats/model/inventory_taking.h"
 #include "formats/model/numbers.h"
 
@@ -134,7 +135,8 @@ static uint64_t said_times(const struct gqa_taking *t, const char *key)
     return gqa_json_u64(value, &n) && n <= GQA_MAX_CONFIG_COUNT ? n : 0;
 }
 
-/* The same of a stack's feed-forward, where that key says it. */
+/* The same of a stack's feed-forward, where that key says it. What classes of
+ * transformers make of it, whatever it says, is right as well. */
 static enum gqa_status choose_by_times(struct gqa_taking *t,
                                        enum gqa_stack stack)
 {
@@ -144,7 +146,8 @@ static enum gqa_status choose_by_times(struct gqa_taking *t,
     uint64_t *width = &t->d_ff[stack];
     const enum gqa_status st = find_width(width, t, stack, said);
 
-    if (st != GQA_OK || !times || !*width || said == *width)
+    if (st != GQA_OK || !times || !*width || said == *width ||
+        *width == t->family->keys.d_ff_times_stock * t->model->d_model)
         return st;
     return gqa_taking_fault(t, GQA_FAULT_CONFIG, key,
                             "%s is %llu in %s, which makes the feed-forward "
@@ -198,12 +201,14 @@ static uint64_t find_expert_width(const struct gqa_taking *t)
         snprintf(module, sizeof module, "%.*s0%s.%s.weight", (int)at,
                  rule->each, rule->each + at + 1, rule->down);
     else
-        snprintf(module, sizeof module, "%s.weight", rule->down);
+        gqa_stacked_name(module, sizeof module, rule, rule->down, false);
     for (uint64_t i = 0; i < gqa_taking_layers(t, GQA_STACK_DECODER); i++) {
         gqa_stem_in(&stem, &t->names, stack->layers, (size_t)i, module);
         if (gqa_taking_find(t, stem.text, &index)) {
             const struct gqa_param *p = &t->model->params[index];
 
+            if (rule->input_major)
+                return p->rank == 3 ? p->shape[1] : 0;
             return p->rank > 0 ? p->shape[p->rank - 1] : 0;
         }
     }

@@ -415,14 +415,18 @@ static enum gqa_status expect_shared(struct gqa_taking *t, enum gqa_stack stack,
                : st;
 }
 
-/* [experts, outputs, inputs] */
+/* [experts, outputs, inputs] or [experts, inputs, outputs], and of biases
+ * [experts, outputs]. */
 static enum gqa_status expect_stacked(struct gqa_taking *t,
                                       enum gqa_stack stack, uint64_t layer,
                                       uint64_t n)
 {
     const struct gqa_experts_rule *rule =
         &t->family->stacks[stack].feed_forward.experts;
+    const struct gqa_setting *biases =
+        t->family->stacks[stack].feed_forward.bias;
     const char *const modules[] = {rule->gate, rule->up, rule->down};
+    char name[2 * GQA_MAX_NAME + 8];
     struct gqa_stem stem = {""};
     enum gqa_status st = GQA_OK;
 
@@ -432,7 +436,13 @@ static enum gqa_status expect_stacked(struct gqa_taking *t,
             continue;
         gqa_stem_in(&stem, &t->names, t->family->stacks[stack].layers,
                     (size_t)layer, modules[i]);
-        st = expect_part(t, stem.text, "weight", GQA_PART_PRESENT, 3, n, 0);
+        st = expect(t,
+                    gqa_stacked_name(name, sizeof name, rule, stem.text, false),
+                    GQA_PART_PRESENT, 3, n, 0);
+        if (st == GQA_OK && gqa_bias_said(&biases[i]) == GQA_PART_PRESENT)
+            st = expect(
+                t, gqa_stacked_name(name, sizeof name, rule, stem.text, true),
+                GQA_PART_PRESENT, 2, n, 0);
     }
     return st;
 }
@@ -606,6 +616,13 @@ static enum gqa_status expect_optional(struct gqa_taking *t,
                             gqa_attention_kind_name(rule->kind));
 }
 
+/* Their number was held against the heads where these were found. */
+static void take_sinks(struct gqa_taking *t, const struct gqa_attention *a)
+{
+    if (a->sinks != GQA_NO_PARAM)
+        t->out->roles[a->sinks] = GQA_ROLE_NETWORK;
+}
+
 static enum gqa_status expect_stacks(struct gqa_taking *t)
 {
     enum gqa_status st = GQA_OK;
@@ -624,6 +641,7 @@ static enum gqa_status expect_stacks(struct gqa_taking *t)
 
         if (attention->first_unnormed && a->layer == 0)
             norms.norm.json = NULL;
+        take_sinks(t, a);
         st = expect_norms(t, a->stack, a->layer, &norms);
         if (st == GQA_OK)
             st = expect_head_norms(t, attention, a);

@@ -128,6 +128,9 @@ struct gqa_attention {
     bool
         shared_norm; /* or keys are, each head by itself, by the same weights */
     size_t k_norm;   /* param index; only with full_norms */
+    /* Param of a number for each query head, which goes with the head: it has
+     * a share of its softmax (network.h). GQA_NO_PARAM: there is none. */
+    size_t sinks;
 };
 
 struct gqa_family;

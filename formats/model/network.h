@@ -20,6 +20,7 @@ struct gqa_linear {
     /* W is a part of the weight: [rows, cols] behind `offset` elements, as
      * they lie in it. rows 0: it is the whole. */
     uint64_t offset, rows, cols;
+    uint64_t bias_offset; /* elements of the bias before those of this part */
 };
 
 struct gqa_norm {
@@ -83,6 +84,11 @@ struct gqa_feed_forward {
      * beta and eps. */
     bool has_xielu;
     size_t xielu[4];
+    /* In its place where it is clamped SwiGLU: there is no gate, and what up
+     * makes are pairs of a gate's outputs and its own (common/functions.h), so
+     * that down reads half as many. */
+    bool has_pairs;
+    struct gqa_clamped_swiglu pairs;
     double residual_scale; /* 0: 1 */
 };
 
@@ -141,6 +147,9 @@ struct gqa_attention_block {
     double scale;          /* of q . k */
     double soft_cap; /* a scaled score s is soft_cap * tanh(s / soft_cap); 0:
                         s as it is */
+    /* Param [n_heads]: the softmax has one more score, which is the head's
+     * number, and no value; GQA_NO_PARAM: it has not. */
+    size_t sinks;
     double clip; /* queries, keys and values, normed and not rotated yet, are
                     within it; 0: as they are */
     bool causal;

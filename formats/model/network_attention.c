@@ -238,6 +238,7 @@ enum gqa_status gqa_take_attention(struct gqa_attention_block *out,
                                    heads->kind == GQA_ATTENTION_SELF),
         .rope = scheme == GQA_POSITION_ROPE ? &b->network->rope : NULL,
         .bias = {.table = GQA_NO_PARAM},
+        .sinks = GQA_NO_PARAM,
         .slopes = scheme == GQA_POSITION_ALIBI ? b->network->slopes : NULL,
         .norms_turned = rule->head_norms.turned,
     };
@@ -267,6 +268,9 @@ enum gqa_status gqa_take_attention(struct gqa_attention_block *out,
     st = take_projection(&out->o, b, &heads->o, &rule->bias[3], true, 0);
     if (st == GQA_OK)
         st = take_output_bias(out, b, rule);
+    if (st == GQA_OK && heads->sinks != GQA_NO_PARAM)
+        st = gqa_take_param(&out->sinks, b, b->model->params[heads->sinks].name,
+                            false);
     if (st == GQA_OK && scheme == GQA_POSITION_RELATIVE_BIAS)
         st = take_bias(&out->bias, b, rule, heads, b->family->positions.table,
                        before ? &before->bias : NULL);

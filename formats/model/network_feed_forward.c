@@ -37,6 +37,20 @@ static enum gqa_status take_xielu(struct gqa_feed_forward *out,
                : st;
 }
 
+/* Of experts whose gate and up are pairs, as the description says. */
+static enum gqa_status take_pairs(struct gqa_feed_forward *out,
+                                  const struct gqa_network_builder *b,
+                                  const struct gqa_feed_forward_rule *rule)
+{
+    const enum gqa_status st =
+        gqa_setting_number(&out->pairs.alpha, &rule->alpha, b->model->config);
+
+    out->has_pairs = true;
+    return st == GQA_OK ? gqa_setting_number(&out->pairs.limit, &rule->limit,
+                                             b->model->config)
+                        : st;
+}
+
 static enum gqa_status take_activation(struct gqa_feed_forward *out,
                                        const struct gqa_network_builder *b,
                                        const struct gqa_stack_rule *stack,
@@ -49,6 +63,8 @@ static enum gqa_status take_activation(struct gqa_feed_forward *out,
     if (st == GQA_OK && !name)
         return gqa_fail(GQA_ERR_FORMAT,
                         "configuration: no activation of the feed-forward");
+    if (st == GQA_OK && stack->feed_forward.experts.interleaved)
+        return take_pairs(out, b, &stack->feed_forward);
     if (st == GQA_OK && is_plain && strcmp(name, "xielu") == 0)
         return take_xielu(out, b, stack, layer);
     return st == GQA_OK ? gqa_activation_parse(&out->activation, name) : st;
@@ -72,6 +88,54 @@ static enum gqa_status check_width(const struct gqa_network_builder *b,
                     ULL(said), b->model->params[up->weight].name, ULL(width));
 }
 
+/* A matrix of one that holds those of all experts, and its bias likewise. */
+static enum gqa_status take_stacked(struct gqa_linear *out,
+                                    const struct gqa_network_builder *b,
+                                    const struct gqa_feed_forward_rule *ff,
+                                    const char *module, const char *stem,
+                                    uint64_t expert)
+{
+    const struct gqa_experts_rule *rule = &ff->experts;
+    const int part = strcmp(module, rule->down) == 0 ? GQA_FF_DOWN : GQA_FF_UP;
+    const bool needed = gqa_bias_said(&ff->bias[part]) == GQA_PART_PRESENT;
+    char name[2 * GQA_MAX_NAME + 8];
+    const struct gqa_param *p, *bias;
+    uint64_t outputs;
+    enum gqa_status st;
+
+    st = gqa_take_param(&out->weight, b,
+                        gqa_stacked_name(name, sizeof name, rule, stem, false),
+                        false);
+    if (st == GQA_OK)
+        st = gqa_take_param(
+            &out->bias, b,
+            gqa_stacked_name(name, sizeof name, rule, stem, true), !needed);
+    if (st != GQA_OK)
+        return st;
+    p = &b->model->params[out->weight];
+    if (p->rank != 3 || expert >= p->shape[0])
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "'%s' does not hold a matrix for each of more than "
+                        "%llu experts",
+                        p->name, ULL(expert));
+    out->input_major = rule->input_major;
+    out->rows = p->shape[1];
+    out->cols = p->shape[2];
+    out->offset = expert * out->rows * out->cols;
+    if (out->bias == GQA_NO_PARAM)
+        return GQA_OK;
+    outputs = gqa_linear_outputs(b, out);
+    out->bias_offset = expert * outputs;
+    bias = &b->model->params[out->bias];
+    return bias->rank == 2 && bias->rows == p->shape[0] && bias->cols == outputs
+               ? GQA_OK
+               : gqa_fail(GQA_ERR_FORMAT,
+                          "'%s' has shape [%llu, %llu], not the [%llu, %llu] "
+                          "that belongs there",
+                          bias->name, ULL(bias->rows), ULL(bias->cols),
+                          ULL(p->shape[0]), ULL(outputs));
+}
+
 /* One projection of an expert: a matrix of its own, or a part of one that
  * holds those of all. */
 static enum gqa_status take_expert_linear(struct gqa_linear *out,
@@ -85,8 +149,6 @@ static enum gqa_status take_expert_linear(struct gqa_linear *out,
     const size_t at = rule->each ? strcspn(rule->each, "%") : 0;
     char name[3 * GQA_MAX_NAME];
     struct gqa_stem stem = {""};
-    const struct gqa_param *p;
-    enum gqa_status st;
 
     if (rule->each)
         snprintf(name, sizeof name, "%.*s%llu%s.%s", (int)at, rule->each,
@@ -94,19 +156,9 @@ static enum gqa_status take_expert_linear(struct gqa_linear *out,
     else
         snprintf(name, sizeof name, "%s", module);
     gqa_stem_in(&stem, b, stack->layers, layer, name);
-    st = gqa_take_linear(out, b, stem.text, &no_bias);
-    if (st != GQA_OK || rule->each)
-        return st;
-    p = &b->model->params[out->weight];
-    if (p->rank != 3 || expert >= p->shape[0])
-        return gqa_fail(GQA_ERR_FORMAT,
-                        "'%s' does not hold a matrix for each of more than "
-                        "%llu experts",
-                        p->name, ULL(expert));
-    out->rows = p->shape[1];
-    out->cols = p->shape[2];
-    out->offset = expert * out->rows * out->cols;
-    return GQA_OK;
+    return rule->each ? gqa_take_linear(out, b, stem.text, &no_bias)
+                      : take_stacked(out, b, &stack->feed_forward, module,
+                                     stem.text, expert);
 }
 
 /* [gate | up] of an expert. */
@@ -122,18 +174,26 @@ static enum gqa_status split_expert(struct gqa_expert *x,
                         b->model->params[x->up.weight].name, ULL(x->up.rows));
     x->gate.rows = x->up.rows /= 2;
     x->up.offset += x->up.rows * x->up.cols;
+    x->up.bias_offset += x->up.rows;
     return GQA_OK;
 }
 
+/* per_hidden: outputs of up that make one of what down reads. */
 static enum gqa_status check_expert(const struct gqa_network_builder *b,
-                                    const struct gqa_expert *x)
+                                    const struct gqa_expert *x,
+                                    uint64_t per_hidden)
 {
     const uint64_t d_model = b->network->d_model;
     const uint64_t width = gqa_linear_outputs(b, &x->up);
     enum gqa_status st;
 
+    if (width % per_hidden != 0)
+        return gqa_fail(GQA_ERR_FORMAT,
+                        "'%s' makes %llu outputs, which are not pairs",
+                        b->model->params[x->up.weight].name, ULL(width));
     if ((st = gqa_check_linear(b, &x->up, d_model, width)) != GQA_OK ||
-        (st = gqa_check_linear(b, &x->down, width, d_model)) != GQA_OK)
+        (st = gqa_check_linear(b, &x->down, width / per_hidden, d_model)) !=
+            GQA_OK)
         return st;
     return x->gate.weight == GQA_NO_PARAM
                ? GQA_OK
@@ -157,12 +217,14 @@ static enum gqa_status take_expert(struct gqa_expert *out,
         (st = take_expert_linear(&out->down, b, stack, layer, rule->down,
                                  expert)) != GQA_OK)
         return st;
+    if (rule->interleaved)
+        return check_expert(b, out, 2);
     if (rule->gate)
         st =
             take_expert_linear(&out->gate, b, stack, layer, rule->gate, expert);
     if (st == GQA_OK && out->gate.weight == out->up.weight)
         st = split_expert(out, b);
-    return st == GQA_OK ? check_expert(b, out) : st;
+    return st == GQA_OK ? check_expert(b, out, 1) : st;
 }
 
 /* As it is found. */
@@ -211,7 +273,7 @@ static enum gqa_status take_shared(struct gqa_experts *out,
         return st;
     if (x->gate.weight != GQA_NO_PARAM && x->gate.weight == x->up.weight)
         st = split_expert(x, b);
-    if (st != GQA_OK || (st = check_expert(b, x)) != GQA_OK ||
+    if (st != GQA_OK || (st = check_expert(b, x, 1)) != GQA_OK ||
         out->shared_gate.weight == GQA_NO_PARAM)
         return st;
     return gqa_check_linear(b, &out->shared_gate, b->network->d_model, 1);

@@ -122,7 +122,7 @@ uint64_t gqa_linear_outputs(const struct gqa_network_builder *b,
     const struct gqa_param *p = &b->model->params[l->weight];
 
     if (l->rows)
-        return l->rows;
+        return l->input_major ? l->cols : l->rows;
     return l->input_major ? p->cols : p->rows;
 }
 
@@ -152,12 +152,19 @@ enum gqa_status gqa_check_linear(const struct gqa_network_builder *b,
                                  const struct gqa_linear *l, uint64_t inputs,
                                  uint64_t outputs)
 {
+    const uint64_t rows = l->input_major ? inputs : outputs;
+    const uint64_t cols = l->input_major ? outputs : inputs;
     enum gqa_status st;
 
-    if (l->rows == outputs && l->cols == inputs && l->rows)
-        return GQA_OK;
-    st = l->input_major ? gqa_check_matrix(b, l->weight, inputs, outputs)
-                        : gqa_check_matrix(b, l->weight, outputs, inputs);
+    if (l->rows)
+        return l->rows == rows && l->cols == cols
+                   ? GQA_OK
+                   : gqa_fail(GQA_ERR_FORMAT,
+                              "'%s' has matrices of shape [%llu, %llu], not "
+                              "the [%llu, %llu] that belong there",
+                              b->model->params[l->weight].name, ULL(l->rows),
+                              ULL(l->cols), ULL(rows), ULL(cols));
+    st = gqa_check_matrix(b, l->weight, rows, cols);
     return st == GQA_OK ? gqa_check_vector(b, l->bias, outputs) : st;
 }
 

@@ -141,6 +141,20 @@ static enum gqa_status take_full_norms(struct gqa_attention *a,
     return GQA_OK;
 }
 
+static enum gqa_status check_sinks(const struct gqa_found_attention *found,
+                                   const struct gqa_param *params,
+                                   uint64_t n_heads)
+{
+    const struct gqa_param *p =
+        found->sinks == GQA_NO_PARAM ? NULL : &params[found->sinks];
+
+    return !p || (p->rank == 1 && p->rows == n_heads)
+               ? GQA_OK
+               : gqa_fail(GQA_ERR_FORMAT,
+                          "%s: '%s' has no number for each of %llu query heads",
+                          label(found), p->name, ULL(n_heads));
+}
+
 /* Parameters and axes; where along those the heads lie follows from the
  * counts. */
 static void place(struct gqa_attention *a,
@@ -173,7 +187,8 @@ enum gqa_status gqa_place_heads(struct gqa_attention *out,
                               .layer = found->layer,
                               .n_heads = n_heads,
                               .head_dim = head_dim,
-                              .layout = found->rule->layout};
+                              .layout = found->rule->layout,
+                              .sinks = found->sinks};
     enum gqa_status st;
 
     if ((st = check_shapes(found, params)) != GQA_OK ||
@@ -243,5 +258,7 @@ enum gqa_status gqa_place_heads(struct gqa_attention *out,
                         (int)GQA_HEAD_BLOCKS);
     place(&a, found);
     *out = a;
+    if ((st = check_sinks(found, params, n_heads)) != GQA_OK)
+        return st;
     return check_head_norms(found, params, &a);
 }

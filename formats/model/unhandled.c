@@ -16,8 +16,8 @@ static const char no_attention[] =
 static const char encoder[] =
     "an encoder, which keeps no KV cache: grouping would save some of its "
     "weights, and none of a cache";
-static const char sinks[] =
-    "each of its query heads has a sink, which takes a share of its softmax";
+static const char rope_of_layers[] =
+    "its configuration has a base of RoPE for each layer";
 static const char shared_layers[] =
     "some of its layers attend to keys and values of others";
 static const char several_at_once[] =
@@ -48,9 +48,8 @@ static const struct {
     {"gemma4", shared_layers},
     {"gemma4_text", shared_layers},
     {"glm4_moe_lite", latent},
-    {"gpt_oss", sinks},
-    {"granite_swa", sinks},
-    {"granitemoe_swa", sinks},
+    {"granite_swa", rope_of_layers},
+    {"granitemoe_swa", rope_of_layers},
     {"jamba", hybrid},
     {"jetmoe", "its queries and outputs are those of experts, of which a token "
                "has as many as share each head of keys and values"},
@@ -67,7 +66,8 @@ static const struct {
     {"mamba", no_attention},
     {"mamba2", no_attention},
     {"mega", "its attention is of averages that move"},
-    {"mimo_v2_flash", sinks},
+    {"mimo_v2_flash", "heads of its values are of another size than those of "
+                      "its keys, and layers that slide have more of them"},
     {"minicpm3", latent},
     {"minimax", hybrid},
     {"moonshine", "its decoder's feed-forward is gated by one matrix with a "

@@ -19,7 +19,7 @@ static uint64_t inputs_of(const struct gqa_runtime *r,
     const struct gqa_param *p = &r->network->model->params[l->weight];
 
     if (l->rows)
-        return l->cols;
+        return l->input_major ? l->rows : l->cols;
     return l->input_major ? p->rows : p->cols;
 }
 
@@ -59,6 +59,8 @@ enum gqa_status gqa_tape_linear_back(const struct gqa_tape *t, void *dx,
     /* Gradients are wide, and lie as the weight does. */
     if (d_weight)
         d_weight = (char *)d_weight + l->offset * gqa_dtype_bits(r->wide) / 8;
+    if (d_bias)
+        d_bias = (char *)d_bias + l->bias_offset * gqa_dtype_bits(r->wide) / 8;
     if (d_weight || d_bias)
         st = ops_of(t)->linear_weight(
             r->device, d_weight, d_bias, x, inputs_of(r, l), dy,
@@ -237,6 +239,22 @@ static enum gqa_status keys_back(const struct attention *at,
     return ops_of(t)->attend_back(t->runtime->device, &op);
 }
 
+/* From d of what was attended to, to that of sinks. */
+static enum gqa_status sinks_back(const struct attention *at)
+{
+    const struct gqa_tape *t = at->tape;
+    const struct gqa_attention *heads = at->a->heads;
+    void *d_sinks = gqa_tape_gradient_of(t, at->a->sinks);
+
+    return d_sinks
+               ? ops_of(t)->sink(t->runtime->device, d_sinks,
+                                 at->room->attended, at->room->lse,
+                                 t->scratch.attended,
+                                 gqa_runtime_weight(t->runtime, at->a->sinks),
+                                 heads->n_heads, heads->head_dim)
+               : GQA_OK;
+}
+
 /* From dy, of what is added to the stream, to d of what was attended to. */
 static enum gqa_status attended_back(const struct attention *at, const void *dy)
 {
@@ -250,6 +268,8 @@ static enum gqa_status attended_back(const struct attention *at, const void *dy)
     if (st == GQA_OK)
         st = gqa_tape_linear_back(t, s->attended, at->room->attended, dy,
                                   n_rows, &at->a->o, false);
+    if (st == GQA_OK)
+        st = sinks_back(at);
     return st == GQA_OK ? clear(at, &at->q, n_rows) : st;
 }
 

@@ -65,13 +65,19 @@ static enum gqa_status make_pairs(struct mixture *m)
     return st == GQA_OK ? gqa_pairs_sort(p, m->batch) : st;
 }
 
-/* An expert's pairs, and where its hidden rows lie: behind those of the experts
+/* An expert's pairs, and where its wide rows lie: behind those of the experts
  * before it, each of a width of its own. */
 struct portion {
     const struct gqa_expert *expert;
     uint64_t first, n, width;
-    uint64_t at; /* in elements of up, gate and hidden */
+    uint64_t at; /* in elements of up and gate */
 };
+
+/* Those of what is made of `n` elements of up. */
+static uint64_t hidden_at(const struct mixture *m, uint64_t n)
+{
+    return m->ff->has_pairs ? n / 2 : n;
+}
 
 /* The next expert, of which *portion is the one before: `at` is behind it. */
 static void next_portion(struct portion *portion, const struct mixture *m,
@@ -88,8 +94,8 @@ static void next_portion(struct portion *portion, const struct mixture *m,
     };
 }
 
-/* Elements of all experts' hidden rows. */
-static uint64_t hidden_elements(const struct mixture *m)
+/* Elements of up of all experts' rows. */
+static uint64_t up_elements(const struct mixture *m)
 {
     struct portion p = {NULL, 0, 0, 0, 0};
 
@@ -104,7 +110,7 @@ static uint64_t hidden_elements(const struct mixture *m)
  * or where it is. */
 static void *hidden_of(const struct mixture *m, void *kept, void *first)
 {
-    if (!m->tape->trained)
+    if (!m->tape->trained && !m->ff->has_pairs)
         return first;
     return kept ? kept : m->tape->scratch.hidden;
 }
@@ -121,9 +127,13 @@ static enum gqa_status enter(const struct mixture *m,
                : st;
 }
 
+/* n: elements of up. */
 static enum gqa_status activate(const struct mixture *m, void *hidden, void *up,
                                 void *gate, uint64_t n)
 {
+    if (m->ff->has_pairs)
+        return m->r->backend->swiglu_pairs(m->r->device, hidden, up,
+                                           hidden_at(m, n), &m->ff->pairs);
     return m->r->backend->activate(m->r->device, hidden, gate ? gate : up,
                                    gate ? up : NULL, n, m->ff->activation);
 }
@@ -146,14 +156,15 @@ static enum gqa_status run_experts(const struct mixture *m, const void *in)
                        row_at(m, picked, p.first, m->d), p.n);
     }
     if (st == GQA_OK)
-        st = activate(m, hidden, room->up, room->gate, hidden_elements(m));
+        st = activate(m, hidden, room->up, room->gate, up_elements(m));
     p = (struct portion){NULL, 0, 0, 0, 0};
     for (uint64_t e = 0; e < m->ff->experts->n && st == GQA_OK; e++) {
         next_portion(&p, m, e);
         if (p.n > 0)
-            st = gqa_part_linear(
-                m->r, row_at(m, room->experts.made, p.first, m->d),
-                row_at(m, hidden, p.at, 1), p.n, &p.expert->down, NULL);
+            st = gqa_part_linear(m->r,
+                                 row_at(m, room->experts.made, p.first, m->d),
+                                 row_at(m, hidden, hidden_at(m, p.at), 1), p.n,
+                                 &p.expert->down, NULL);
     }
     return st;
 }
@@ -256,12 +267,16 @@ static const struct gqa_gradient_ops *ops_of(const struct mixture *m)
     return m->r->backend->gradients;
 }
 
-/* d of an expert's hidden rows to those of gate and up, in scratch. */
+/* d of an expert's hidden rows to those of gate and up, in scratch: of pairs
+ * in up. */
 static enum gqa_status activate_back(const struct mixture *m, const void *up,
                                      const void *gate, uint64_t n)
 {
     const struct gqa_tape_scratch *s = &m->tape->scratch;
 
+    if (m->ff->has_pairs)
+        return ops_of(m)->swiglu_pairs(m->r->device, s->up, up, s->hidden,
+                                       hidden_at(m, n), &m->ff->pairs);
     return ops_of(m)->activate(m->r->device, s->hidden, gate ? s->up : NULL, n,
                                gate ? gate : up, gate ? up : NULL, s->hidden, 1,
                                n, m->ff->activation);
@@ -293,19 +308,23 @@ static enum gqa_status experts_back(const struct mixture *m, const void *in,
     const struct gqa_tape_scratch *s = &t->scratch;
     const struct gqa_tape_feed_forward *room = m->room;
     const bool gated = room->gate != NULL;
+    void *d_first = m->ff->has_pairs ? s->up : s->hidden;
     struct portion p = {NULL, 0, 0, 0, 0};
     enum gqa_status st = GQA_OK;
 
     for (uint64_t e = 0; e < m->ff->experts->n && st == GQA_OK; e++) {
+        uint64_t at;
+
         next_portion(&p, m, e);
+        at = hidden_at(m, p.at);
         if (p.n > 0)
-            st = gqa_tape_linear_back(t, row_at(m, s->hidden, p.at, 1),
-                                      row_at(m, room->hidden, p.at, 1),
+            st = gqa_tape_linear_back(t, row_at(m, s->hidden, at, 1),
+                                      row_at(m, room->hidden, at, 1),
                                       row_at(m, s->mixed, p.first, m->d), p.n,
                                       &p.expert->down, false);
     }
     if (st == GQA_OK)
-        st = activate_back(m, room->up, room->gate, hidden_elements(m));
+        st = activate_back(m, room->up, room->gate, up_elements(m));
     if (st == GQA_OK && room->normed)
         st = m->r->backend->gather(m->r->device, s->picked, in, m->d,
                                    m->pairs.rows, m->pairs.n);
@@ -316,7 +335,7 @@ static enum gqa_status experts_back(const struct mixture *m, const void *in,
             st = enter_back(m, p.expert,
                             wanted ? row_at(m, s->mixed, p.first, m->d) : NULL,
                             row_at(m, s->picked, p.first, m->d),
-                            row_at(m, s->hidden, p.at, 1),
+                            row_at(m, d_first, p.at, 1),
                             row_at(m, s->up, p.at, 1), p.n, gated, false);
     }
     return st;

@@ -433,8 +433,9 @@ static enum gqa_status self_attention(const struct run *run,
     op.bias = run->stack->bias[i];
     op.reach = gqa_tape_stack_length(&run->tape->room, stack);
     st = run->r->backend->attend(run->r->device, &op);
-    return st == GQA_OK && a->summaries.size ? attend_summaries(run, a, i, &op)
-                                             : st;
+    if (st == GQA_OK && a->summaries.size)
+        st = attend_summaries(run, a, i, &op);
+    return st == GQA_OK ? gqa_part_sink(run->r, a, &op) : st;
 }
 
 static enum gqa_status cross_attention(const struct run *run,
@@ -463,6 +464,8 @@ static enum gqa_status cross_attention(const struct run *run,
     op.capacity = run->tape->sizes.encoder_length;
     op.key_counts = run->tape->stacks[0].n_tokens;
     st = run->r->backend->attend(run->r->device, &op);
+    if (st == GQA_OK)
+        st = gqa_part_sink(run->r, a, &op);
     return st == GQA_OK ? add_attended(run, room, a, before, after) : st;
 }
 

@@ -137,7 +137,7 @@ static void place_attention(struct pieces *p, struct gqa_tape_attention *room,
     room->cache_v = take_reals(p, cached, kv);
     room->attended =
         take_reals(p, rows, a->heads->n_heads * a->heads->head_dim);
-    if (back || a->summaries.size)
+    if (back || a->summaries.size || a->sinks != GQA_NO_PARAM)
         room->lse = take(p, r->wide, rows, a->heads->n_heads);
     if (has(&a->output_norm))
         room->output = take_reals(p, rows, d);
@@ -226,6 +226,12 @@ static void place_shared(struct pieces *p, struct gqa_tape_experts *room,
         room->share = take_reals(p, rows, 1);
 }
 
+/* Elements of up that make one of what down reads. */
+static uint64_t per_hidden(const struct gqa_feed_forward *ff)
+{
+    return ff->has_pairs ? 2 : 1;
+}
+
 static void place_experts(struct pieces *p, struct gqa_tape_feed_forward *room,
                           const struct gqa_feed_forward *ff, uint64_t rows)
 {
@@ -240,8 +246,9 @@ static void place_experts(struct pieces *p, struct gqa_tape_feed_forward *room,
     room->up = take_reals(p, pairs, width);
     if (x->each[0].gate.weight != GQA_NO_PARAM)
         room->gate = take_reals(p, pairs, width);
-    if (experts_are_trained(p, x, OUTPUTS))
-        room->hidden = take_reals(p, pairs, width);
+    /* Pairs leave no place for what is made of them. */
+    if (experts_are_trained(p, x, OUTPUTS) || (ff->has_pairs && !p->trained))
+        room->hidden = take_reals(p, pairs, width / per_hidden(ff));
     room->experts.made = take_reals(p, pairs, d);
     place_shared(p, &room->experts, x, rows);
 }
@@ -334,7 +341,7 @@ static void widen_feed_forward(struct widths *w, const struct gqa_runtime *r,
     w->output = w->output || has(&ff->output_norm);
     w->scaled = w->scaled || (ff->residual_scale != 0 && !ff->experts);
     w->ff = gqa_max_u64(w->ff, rows * gqa_runtime_outputs(r, &ff->up));
-    w->gated = w->gated || ff->gate.weight != GQA_NO_PARAM;
+    w->gated = w->gated || ff->gate.weight != GQA_NO_PARAM || ff->has_pairs;
     w->joint = w->joint || gqa_joint_gated_may(r->network, ff);
     if (ff->experts)
         widen_experts(w, r, ff->experts, rows);
@@ -363,13 +370,16 @@ static struct widths widths_of(const struct gqa_runtime *r,
             w.normed = w.normed || b->parallel;
         }
     }
+    if (r->network->transforms)
+        w.ff = gqa_max_u64(w.ff, w.rows * r->network->d_model);
     return w;
 }
 
-/* Of the embedding or of what makes logits. */
-static bool has_other_widths(const struct gqa_network *n)
+/* Whether embedding or logits have rows of their own, which are made again. */
+static bool has_other_rows(const struct gqa_network *n)
 {
-    return n->logit_width || n->stacks[n->n_stacks - 1].embedding_width;
+    return n->logit_width || n->transforms ||
+           n->stacks[n->n_stacks - 1].embedding_width;
 }
 
 /* Whether what is normed is a sum, which the way back makes again. */
@@ -398,9 +408,8 @@ uint64_t gqa_tape_scratch_place(struct gqa_tape_scratch *scratch, char *base,
         scratch->ff_normed = take_reals(&p, w.rows, d);
     scratch->k = take_reals(&p, w.k, 1);
     scratch->v = take_reals(&p, w.v, 1);
-    if (w.scaled ||
-        (trained && (w.output || has_other_widths(runtime->network) ||
-                     norms_sums(runtime->network))))
+    if (w.scaled || (trained && (w.output || has_other_rows(runtime->network) ||
+                                 norms_sums(runtime->network))))
         scratch->output = take_reals(&p, w.rows, widest);
     scratch->picked = take_reals(&p, w.pairs, d);
     scratch->summed_attended = take_reals(&p, w.summed_attended, 1);

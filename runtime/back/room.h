@@ -31,7 +31,7 @@ struct gqa_tape_attention {
         *v_unclipped;     /* likewise, where rows are not those before them */
     void *cache_k;        /* real [n_sequences, n_kv_heads, length, head_dim] */
     void *cache_v;        /* the same */
-    void *attended, *lse; /* as attend() makes them, or merge() */
+    void *attended, *lse; /* as attend() makes them, merge() or sink() */
     /* Of summaries (summaries.h): rows of what they sum up, and normed; their
      * caches. */
     void *summed, *summed_normed, *summed_k, *summed_v;
@@ -74,7 +74,7 @@ struct gqa_tape_scratch {
      * sum up, and of their caches. */
     void *summed_attended, *summed_lse, *summed, *summed_k, *summed_v;
     /* d of gate (or up alone) and of up; hidden too. Where the two are one
-     * product, up has both, side by side in a row. */
+     * product, up has both, side by side in a row, or in pairs. */
     void *hidden, *up;
     /* Of experts: rows of pairs, and of what these make; d of logits. */
     void *picked, *mixed, *logits;

@@ -132,6 +132,37 @@ static enum gqa_status narrowed_back(const struct gqa_tape *t, void *dx,
                                    : st;
 }
 
+/* The same of what makes other rows of the same width; what the norm is given
+ * is made twice, so that it takes no room beside that of its output. */
+static enum gqa_status transform_back(const struct gqa_tape *t, void *dx,
+                                      const void *x, uint64_t n,
+                                      const void *d_logits)
+{
+    const struct gqa_runtime *r = t->runtime;
+    const struct gqa_network *net = r->network;
+    void *made = t->scratch.normed, *plain = t->scratch.hidden;
+    void *d = t->scratch.output;
+    const struct gqa_part_hidden part = gqa_part_transform(net, made, plain);
+    enum gqa_status st = gqa_part_hidden(r, &part, x, n);
+
+    if (st == GQA_OK)
+        st = gqa_part_norm(r, made, made, n, &net->transform_norm, false);
+    if (st == GQA_OK)
+        st = gqa_tape_linear_back(t, d, made, d_logits, n, &net->unembedding,
+                                  false);
+    if (st == GQA_OK)
+        st = gqa_part_hidden(r, &part, x, n);
+    if (st == GQA_OK)
+        st = gqa_tape_norm_back(t, d, made, d, n, &net->transform_norm, false);
+    if (st == GQA_OK)
+        st = r->backend->gradients->activate(r->device, d, NULL, net->d_model,
+                                             plain, NULL, d, n, net->d_model,
+                                             net->transform_activation);
+    return st == GQA_OK
+               ? gqa_tape_linear_back(t, dx, x, d, n, &net->transform, false)
+               : st;
+}
+
 enum gqa_status gqa_tape_logits_back(struct gqa_tape *t, uint64_t row,
                                      uint64_t n, const void *d_logits)
 {
@@ -146,6 +177,8 @@ enum gqa_status gqa_tape_logits_back(struct gqa_tape *t, uint64_t row,
         return gqa_fail(GQA_ERR_USAGE, "the tape cannot go back");
     dx = decoder_of(t)->any ? row_of(t, t->d_normed, row) : NULL;
     x = row_of(t, decoder_of(t)->normed, row);
+    if (net->transforms)
+        return transform_back(t, dx, x, n, d_logits);
     return net->logit_width ? narrowed_back(t, dx, x, n, d_logits)
                             : gqa_tape_linear_back(t, dx, x, d_logits, n,
                                                    &net->unembedding, false);

@@ -48,10 +48,6 @@ static enum gqa_status make_stack(struct gqa_tape *t, size_t i)
  * are widened behind it, and norms of heads that are rotated already. */
 static enum gqa_status check_network(const struct gqa_network *n)
 {
-    if (n->transforms)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "a model with a layer of its own before the logits "
-                        "(BERT's) cannot be trained");
     for (size_t i = 0; i < n->n_stacks; i++) {
         if (n->stacks[i].widened_behind)
             return gqa_fail(GQA_ERR_UNSUPPORTED,

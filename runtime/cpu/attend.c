@@ -87,3 +87,43 @@ enum gqa_status gqa_cpu_merge(struct gqa_device *device, void *out, void *lse,
                             (size_t)(device->n_sequences * device->n_new), 0,
                             merge_row, &m);
 }
+
+/* --- Sinks ---------------------------------------------------------------- */
+
+struct sinking {
+    const struct gqa_device *device;
+    char *out, *lse;
+    const void *sinks;
+    uint64_t n_heads, head_dim;
+};
+
+static void sink_row(void *ctx, size_t row, void *scratch)
+{
+    const struct sinking *s = ctx;
+    const struct gqa_cpu_real *real = s->device->real;
+    const uint64_t head = row * s->n_heads;
+    const struct gqa_cpu_sink op = {
+        .out = s->out + head * s->head_dim * real->size,
+        .lse = s->lse + head * real->size,
+        .sinks = s->sinks,
+        .n_heads = (size_t)s->n_heads,
+        .head_dim = (size_t)s->head_dim,
+    };
+
+    (void)scratch;
+    real->sink(&op);
+}
+
+enum gqa_status gqa_cpu_sink(struct gqa_device *device, void *out, void *lse,
+                             const struct gqa_weight *sinks, uint64_t n_heads,
+                             uint64_t head_dim)
+{
+    struct sinking s = {device, out, lse, NULL, n_heads, head_dim};
+    const enum gqa_status st = gqa_cpu_vector(&s.sinks, device, 0, sinks);
+
+    return st == GQA_OK
+               ? gqa_cpu_pool_run(device->pool,
+                                  (size_t)(device->n_sequences * device->n_new),
+                                  0, sink_row, &s)
+               : st;
+}

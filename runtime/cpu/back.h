@@ -43,6 +43,8 @@ struct gqa_cpu_back {
     /* sums: [2], set. */
     void (*xielu)(void *dx, double *sums, const void *x, const void *dy,
                   size_t n, const struct gqa_xielu *constants);
+    void (*swiglu_pairs)(void *dx, const void *x, const void *dy, size_t n,
+                         const struct gqa_clamped_swiglu *constants);
     void (*clip)(void *dy, const void *x, size_t n, double limit);
     void (*loss)(const struct gqa_cpu_loss_row *row, void *scratch);
     /* dx = factor * (x - target); returns |x - target|^2. */
@@ -73,6 +75,9 @@ struct gqa_cpu_back {
                                double mean_row, double divisor);
     size_t (*attend_bytes)(void);
     void (*attend)(const struct gqa_cpu_attend_back_task *task, void *scratch);
+    /* What the sink of a row's head is to blame for. */
+    double (*sink)(const void *out, const void *lse, const void *d_out,
+                   const void *sink, size_t head_dim);
 };
 
 extern const struct gqa_gradient_ops gqa_cpu_gradients;
@@ -100,6 +105,11 @@ enum gqa_status gqa_cpu_back_turn(struct gqa_device *device,
                                   const struct gqa_turn_op *op);
 enum gqa_status gqa_cpu_back_attend_back(
     struct gqa_device *device, const struct gqa_attention_gradient *op);
+enum gqa_status gqa_cpu_back_sink(struct gqa_device *device, void *d_sinks,
+                                  const void *out, const void *lse,
+                                  const void *d_out,
+                                  const struct gqa_weight *sinks,
+                                  uint64_t n_heads, uint64_t head_dim);
 enum gqa_status gqa_cpu_back_sum_pieces(struct gqa_device *device, void *dx,
                                         const void *dy, uint64_t width,
                                         uint64_t size, uint64_t n_out);
@@ -129,6 +139,9 @@ enum gqa_status gqa_cpu_back_xielu(struct gqa_device *device, void *dx,
                                    void *sums, const void *x, const void *dy,
                                    uint64_t n,
                                    const struct gqa_xielu *constants);
+enum gqa_status gqa_cpu_back_swiglu_pairs(
+    struct gqa_device *device, void *dx, const void *x, const void *dy,
+    uint64_t n, const struct gqa_clamped_swiglu *constants);
 enum gqa_status gqa_cpu_back_clip(struct gqa_device *device, void *dy,
                                   const void *x, uint64_t n, double limit);
 enum gqa_status gqa_cpu_dot_rows(struct gqa_device *device, double *out,

@@ -295,6 +295,25 @@ static void xielu_back(void *dx_, double *sums, const void *x_, const void *dy_,
     }
 }
 
+/* What is kept within a limit has no slope beyond it. */
+static void swiglu_pairs_back(void *dx_, const void *x_, const void *dy_,
+                              size_t n, const struct gqa_clamped_swiglu *c)
+{
+    const real alpha = (real)c->alpha, limit = (real)c->limit;
+    const real *x = x_, *dy = dy_;
+    real *dx = dx_;
+
+    for (size_t i = 0; i < n; i++) {
+        const real gate = x[2 * i], up = x[2 * i + 1], d = dy[i];
+        const real g = gate > limit ? limit : gate;
+        const struct slope s = gate_slope(g, alpha * g, alpha);
+
+        dx[2 * i] =
+            gate <= limit ? d * (within(up, -limit, limit) + 1) * s.slope : 0;
+        dx[2 * i + 1] = up >= -limit && up <= limit ? d * s.value : 0;
+    }
+}
+
 static void clip_back(void *dy_, const void *x_, size_t n, double limit_)
 {
     const real limit = (real)limit_;

@@ -146,3 +146,49 @@ enum gqa_status gqa_cpu_back_attend_back(
     free(a.d_bias);
     return st;
 }
+
+/* --- Sinks ---------------------------------------------------------------- */
+
+struct sinking {
+    const struct gqa_device *device;
+    char *d_sinks;
+    const char *out, *lse, *d_out, *sinks;
+    uint64_t n_heads, head_dim;
+};
+
+/* A head's, of all rows in their order. */
+static void sink_head_back(void *ctx, size_t head, void *scratch)
+{
+    const struct sinking *s = ctx;
+    const struct gqa_cpu_real *real = s->device->real;
+    const uint64_t n_rows = s->device->n_sequences * s->device->n_new;
+    double sum = 0;
+
+    (void)scratch;
+    for (uint64_t r = 0; r < n_rows; r++) {
+        const uint64_t i = r * s->n_heads + head;
+        const size_t at = (size_t)(i * s->head_dim) * real->size;
+
+        sum += real->back->sink(s->out + at, s->lse + i * real->size,
+                                s->d_out + at, s->sinks + head * real->size,
+                                (size_t)s->head_dim);
+    }
+    real->back->add_sums(s->d_sinks + head * real->size, &sum, 1);
+}
+
+enum gqa_status gqa_cpu_back_sink(struct gqa_device *device, void *d_sinks,
+                                  const void *out, const void *lse,
+                                  const void *d_out,
+                                  const struct gqa_weight *sinks,
+                                  uint64_t n_heads, uint64_t head_dim)
+{
+    struct sinking s = {device, d_sinks, out,     lse,
+                        d_out,  NULL,    n_heads, head_dim};
+    const void *reals;
+    const enum gqa_status st = gqa_cpu_vector(&reals, device, 0, sinks);
+
+    s.sinks = reals;
+    return st == GQA_OK ? gqa_cpu_pool_run(device->pool, (size_t)n_heads, 0,
+                                           sink_head_back, &s)
+                        : st;
+}

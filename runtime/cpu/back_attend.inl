@@ -198,3 +198,12 @@ static void attend_back(const struct gqa_cpu_attend_back_task *task,
         clear_queries(task, &b, task->n_new - task->n_tokens);
     }
 }
+
+/* A sink's share of a row is taken from all that the row attends to alike. */
+static double sink_back(const void *out, const void *lse, const void *d_out,
+                        const void *sink, size_t head_dim)
+{
+    const double of_sink = *(const real *)sink, all = *(const real *)lse;
+
+    return -exp(of_sink - all) * sum_products(out, d_out, head_dim);
+}

@@ -455,6 +455,36 @@ enum gqa_status gqa_cpu_back_xielu(struct gqa_device *device, void *dx,
     return st;
 }
 
+struct pairs {
+    const struct gqa_cpu_real *real;
+    char *dx;
+    const char *x, *dy;
+    uint64_t n;
+    const struct gqa_clamped_swiglu *constants;
+};
+
+static void pairs_part(void *ctx, size_t task, void *scratch)
+{
+    const struct pairs *p = ctx;
+    const uint64_t first = task * GQA_CPU_GRAIN;
+    const size_t at = (size_t)first * p->real->size;
+
+    (void)scratch;
+    p->real->back->swiglu_pairs(
+        p->dx + 2 * at, p->x + 2 * at, p->dy + at,
+        (size_t)gqa_min_u64(GQA_CPU_GRAIN, p->n - first), p->constants);
+}
+
+enum gqa_status gqa_cpu_back_swiglu_pairs(
+    struct gqa_device *device, void *dx, const void *x, const void *dy,
+    uint64_t n, const struct gqa_clamped_swiglu *constants)
+{
+    struct pairs p = {device->real, dx, x, dy, n, constants};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
+                            pairs_part, &p);
+}
+
 struct clipping {
     const struct gqa_cpu_real *real;
     char *dy;

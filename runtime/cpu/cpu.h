@@ -25,6 +25,13 @@ struct gqa_cpu_merge {
     size_t head_dim;
 };
 
+/* A row's sink(): all of its heads. */
+struct gqa_cpu_sink {
+    void *out, *lse;
+    const void *sinks; /* reals */
+    size_t n_heads, head_dim;
+};
+
 /* A tile of queries (t.op is op->original, t.kv_head one of the other keys');
  * losses: [heads of the group], added to. */
 struct gqa_cpu_score_task {
@@ -78,6 +85,8 @@ struct gqa_cpu_real {
                      enum gqa_activation activation);
     void (*clip)(void *x, size_t n, double limit);
     void (*xielu)(void *x, size_t n, const struct gqa_xielu *constants);
+    void (*swiglu_pairs)(void *out, const void *x, size_t n,
+                         const struct gqa_clamped_swiglu *constants);
     void (*soft_cap)(void *x, size_t n, double cap);
     void (*weigh)(void *out, const void *x, const struct gqa_cpu_weigh *op);
     void (*multiply)(const struct gqa_cpu_product *product);
@@ -85,6 +94,7 @@ struct gqa_cpu_real {
     size_t (*attend_bytes)(uint64_t head_dim, uint64_t group);
     void (*attend)(const struct gqa_cpu_attend_task *task, void *scratch);
     void (*merge)(const struct gqa_cpu_merge *op);
+    void (*sink)(const struct gqa_cpu_sink *op);
     /* scratch: two reals for each query of the task and key of the
      * capacity. */
     void (*scores)(const struct gqa_cpu_score_task *task, void *scratch);
@@ -167,6 +177,9 @@ enum gqa_status gqa_cpu_attend(struct gqa_device *device,
 enum gqa_status gqa_cpu_merge(struct gqa_device *device, void *out, void *lse,
                               const void *other, const void *other_lse,
                               uint64_t n_heads, uint64_t head_dim);
+enum gqa_status gqa_cpu_sink(struct gqa_device *device, void *out, void *lse,
+                             const struct gqa_weight *sinks, uint64_t n_heads,
+                             uint64_t head_dim);
 enum gqa_status gqa_cpu_sum_pieces(struct gqa_device *device, void *out,
                                    const void *x, uint64_t width, uint64_t size,
                                    uint64_t n_out);
@@ -191,6 +204,9 @@ enum gqa_status gqa_cpu_clip(struct gqa_device *device, void *x, uint64_t n,
                              double limit);
 enum gqa_status gqa_cpu_xielu(struct gqa_device *device, void *x, uint64_t n,
                               const struct gqa_xielu *constants);
+enum gqa_status gqa_cpu_swiglu_pairs(
+    struct gqa_device *device, void *out, const void *x, uint64_t n,
+    const struct gqa_clamped_swiglu *constants);
 enum gqa_status gqa_cpu_soft_cap(struct gqa_device *device, void *x, uint64_t n,
                                  double cap);
 enum gqa_status gqa_cpu_linear(struct gqa_device *device, void *out,

@@ -271,6 +271,14 @@ static enum gqa_status plain_merge(struct gqa_device *d, void *out, void *lse,
         batch_rows(d) * n_heads * head_dim);
 }
 
+static enum gqa_status plain_sink(struct gqa_device *d, void *out, void *lse,
+                                  const struct gqa_weight *sinks,
+                                  uint64_t n_heads, uint64_t head_dim)
+{
+    return round_all(gqa_cpu_sink(d, out, lse, sinks, n_heads, head_dim), d,
+                     out, batch_rows(d) * n_heads * head_dim);
+}
+
 static enum gqa_status plain_sum_pieces(struct gqa_device *d, void *out,
                                         const void *x, uint64_t width,
                                         uint64_t size, uint64_t n_out)
@@ -332,6 +340,13 @@ static enum gqa_status plain_xielu(struct gqa_device *d, void *x, uint64_t n,
     return round_all(gqa_cpu_xielu(d, x, n, constants), d, x, n);
 }
 
+static enum gqa_status plain_swiglu_pairs(
+    struct gqa_device *d, void *out, const void *x, uint64_t n,
+    const struct gqa_clamped_swiglu *constants)
+{
+    return round_all(gqa_cpu_swiglu_pairs(d, out, x, n, constants), d, out, n);
+}
+
 static enum gqa_status plain_soft_cap(struct gqa_device *d, void *x, uint64_t n,
                                       double cap)
 {
@@ -363,6 +378,7 @@ const struct gqa_backend *gqa_plain_backend(void)
     backend.rotate = plain_rotate;
     backend.attend = plain_attend;
     backend.merge = plain_merge;
+    backend.sink = plain_sink;
     backend.sum_pieces = plain_sum_pieces;
     backend.norm = plain_norm;
     backend.norm_heads = plain_norm_heads;
@@ -372,6 +388,7 @@ const struct gqa_backend *gqa_plain_backend(void)
     backend.add_rows = plain_add_rows;
     backend.clip = plain_clip;
     backend.xielu = plain_xielu;
+    backend.swiglu_pairs = plain_swiglu_pairs;
     backend.soft_cap = plain_soft_cap;
     return &backend;
 }

@@ -231,13 +231,19 @@ static void activate(void *x_, const void *up_, size_t n,
         x[i] *= up[i];
 }
 
+/* A NaN stays one. */
+static INLINE real within(real x, real least, real most)
+{
+    return x > most ? most : x < least ? least : x;
+}
+
 static void clip_reals(void *x_, size_t n, double limit_)
 {
     const real limit = (real)limit_;
     real *x = x_;
 
     for (size_t i = 0; i < n; i++)
-        x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
+        x[i] = within(x[i], -limit, limit);
 }
 
 /* e^min(x, eps) - 1 is taken in double: for small x it is what is left of two
@@ -253,6 +259,21 @@ static void xielu(void *x_, size_t n, const struct gqa_xielu *c)
             (real)(y > 0 ? (c->positive * y + c->beta) * y
                          : c->negative * (expm1(y > c->eps ? c->eps : y) - y) +
                                c->beta * y);
+    }
+}
+
+static void swiglu_pairs(void *out_, const void *x_, size_t n,
+                         const struct gqa_clamped_swiglu *c)
+{
+    const real alpha = (real)c->alpha, limit = (real)c->limit;
+    const real *x = x_;
+    real *out = out_;
+
+    for (size_t i = 0; i < n; i++) {
+        const real gate = x[2 * i] > limit ? limit : x[2 * i];
+        const real up = within(x[2 * i + 1], -limit, limit);
+
+        out[i] = (up + 1) * gate_real(gate, alpha * gate);
     }
 }
 
@@ -544,6 +565,21 @@ static void merge_head(const struct gqa_cpu_merge *op)
     *lse = (real)((double)most + log((double)(share + rest)));
 }
 
+static void sink_row(const struct gqa_cpu_sink *op)
+{
+    const real *sinks = op->sinks;
+    real *lse = op->lse, *out = op->out;
+
+    for (size_t h = 0; h < op->n_heads; h++, out += op->head_dim) {
+        const real most = lse[h] > sinks[h] ? lse[h] : sinks[h];
+        const real share = exp_real(lse[h] - most);
+        const real all = share + exp_real(sinks[h] - most);
+
+        scale_reals(out, op->head_dim, (double)(share / all));
+        lse[h] = (real)((double)most + log((double)all));
+    }
+}
+
 #include "runtime/cpu/scores.inl"
 
 #include "runtime/cpu/back.inl"
@@ -556,6 +592,7 @@ static const struct gqa_cpu_back back = {
     .norm = norm_row_back,
     .activate = activate_back,
     .xielu = xielu_back,
+    .swiglu_pairs = swiglu_pairs_back,
     .clip = clip_back,
     .loss = loss_row,
     .squares = squares_back,
@@ -571,6 +608,7 @@ static const struct gqa_cpu_back back = {
     .adafactor_update = adafactor_update,
     .attend_bytes = attend_back_bytes,
     .attend = attend_back,
+    .sink = sink_back,
 };
 
 const struct gqa_cpu_real EXPORT = {
@@ -585,11 +623,13 @@ const struct gqa_cpu_real EXPORT = {
     .add_scaled = add_scaled_reals,
     .clip = clip_reals,
     .xielu = xielu,
+    .swiglu_pairs = swiglu_pairs,
     .soft_cap = cap_reals,
     .weigh = divide_row,
     .multiply = multiply,
     .attend_bytes = attend_bytes,
     .attend = attend,
     .merge = merge_head,
+    .sink = sink_row,
     .scores = scores_tile,
 };

@@ -431,6 +431,35 @@ enum gqa_status gqa_cpu_xielu(struct gqa_device *device, void *x, uint64_t n,
                             xielu_part, &e);
 }
 
+struct pairs {
+    const struct gqa_cpu_real *real;
+    char *out;
+    const char *x;
+    uint64_t n;
+    const struct gqa_clamped_swiglu *constants;
+};
+
+static void pairs_part(void *ctx, size_t task, void *scratch)
+{
+    const struct pairs *p = ctx;
+    const uint64_t first = task * GQA_CPU_GRAIN;
+
+    (void)scratch;
+    p->real->swiglu_pairs(
+        p->out + first * p->real->size, p->x + 2 * first * p->real->size,
+        (size_t)gqa_min_u64(GQA_CPU_GRAIN, p->n - first), p->constants);
+}
+
+enum gqa_status gqa_cpu_swiglu_pairs(struct gqa_device *device, void *out,
+                                     const void *x, uint64_t n,
+                                     const struct gqa_clamped_swiglu *constants)
+{
+    struct pairs p = {device->real, out, x, n, constants};
+
+    return gqa_cpu_pool_run(device->pool, tasks_of(n, GQA_CPU_GRAIN), 0,
+                            pairs_part, &p);
+}
+
 static void cap_part(void *ctx, size_t task, void *scratch)
 {
     const struct elements *e = ctx;

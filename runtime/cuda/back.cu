@@ -14,12 +14,14 @@ static constexpr struct gqa_gradient_ops make_gradients(void)
     g.project = gqa_cuda_project;
     g.turn_back = gqa_cuda_turn_back;
     g.attend_back = gqa_cuda_attend_back;
+    g.sink = gqa_cuda_sink_back;
     g.sum_pieces = gqa_cuda_sum_pieces_back;
     g.norm_heads = gqa_cuda_norm_heads_back;
     g.norm = gqa_cuda_norm_back;
     g.linear_weight = gqa_cuda_linear_weight;
     g.activate = gqa_cuda_activate_back;
     g.xielu = gqa_cuda_xielu_back;
+    g.swiglu_pairs = gqa_cuda_swiglu_pairs_back;
     g.clip = gqa_cuda_clip_back;
     g.dot_rows = gqa_cuda_dot_rows;
     g.loss = gqa_cuda_loss;

@@ -79,6 +79,9 @@ enum gqa_status gqa_cuda_xielu_back(struct gqa_device *device, void *dx,
                                     void *sums, const void *x, const void *dy,
                                     uint64_t n,
                                     const struct gqa_xielu *constants);
+enum gqa_status gqa_cuda_swiglu_pairs_back(
+    struct gqa_device *device, void *dx, const void *x, const void *dy,
+    uint64_t n, const struct gqa_clamped_swiglu *constants);
 enum gqa_status gqa_cuda_clip_back(struct gqa_device *device, void *dy,
                                    const void *x, uint64_t n, double limit);
 enum gqa_status gqa_cuda_dot_rows(struct gqa_device *device, double *out,
@@ -138,6 +141,13 @@ enum gqa_status gqa_cuda_adafactor(struct gqa_device *device,
 enum gqa_status gqa_cuda_sum_pieces_back(struct gqa_device *device, void *dx,
                                          const void *dy, uint64_t width,
                                          uint64_t size, uint64_t n_out);
+
+/* sinks.cu */
+enum gqa_status gqa_cuda_sink_back(struct gqa_device *device, void *d_sinks,
+                                   const void *out, const void *lse,
+                                   const void *d_out,
+                                   const struct gqa_weight *sinks,
+                                   uint64_t n_heads, uint64_t head_dim);
 
 /* back_attend.cu */
 enum gqa_status gqa_cuda_attend_back(struct gqa_device *device,

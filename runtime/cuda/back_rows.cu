@@ -162,6 +162,49 @@ enum gqa_status gqa_cuda_xielu_back(struct gqa_device *device, void *dx,
                              (const double *)device->back.data, n_parts, 2);
 }
 
+/* What is kept within a limit has no slope beyond it. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    swiglu_pairs_back_kernel(T *dx, const T *x, const T *dy, int64_t n,
+                             float alpha, float limit)
+{
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += step) {
+        const float gate = (float)real<T>::load(x[2 * i]);
+        const float up = (float)real<T>::load(x[2 * i + 1]);
+        const float d = (float)real<T>::load(dy[i]);
+        const float g = gate > limit ? limit : gate;
+        const float u = up > limit ? limit : up < -limit ? -limit : up;
+        const float share = 1 / (1 + expf(-alpha * g));
+        const float slope = share + g * share * (1 - share) * alpha;
+
+        dx[2 * i] = real<T>::round(gate <= limit ? d * (u + 1) * slope : 0.0f);
+        dx[2 * i + 1] =
+            real<T>::round(up >= -limit && up <= limit ? d * g * share : 0.0f);
+    }
+}
+
+enum gqa_status gqa_cuda_swiglu_pairs_back(
+    struct gqa_device *device, void *dx, const void *x, const void *dy,
+    uint64_t n, const struct gqa_clamped_swiglu *constants)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n == 0)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        swiglu_pairs_back_kernel<T><<<blocks_for((n + THREADS - 1) / THREADS),
+                                      THREADS, 0, device->stream>>>(
+            (T *)dx, (const T *)x, (const T *)dy, (int64_t)n,
+            (float)constants->alpha, (float)constants->limit);
+    });
+    return gqa_cuda_launched(device);
+}
+
 /* A NaN is beyond any limit. */
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)

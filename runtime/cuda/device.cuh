@@ -136,6 +136,9 @@ enum gqa_status gqa_cuda_clip(struct gqa_device *device, void *x, uint64_t n,
                               double limit);
 enum gqa_status gqa_cuda_xielu(struct gqa_device *device, void *x, uint64_t n,
                                const struct gqa_xielu *constants);
+enum gqa_status gqa_cuda_swiglu_pairs(
+    struct gqa_device *device, void *out, const void *x, uint64_t n,
+    const struct gqa_clamped_swiglu *constants);
 enum gqa_status gqa_cuda_soft_cap(struct gqa_device *device, void *x,
                                   uint64_t n, double cap);
 enum gqa_status gqa_cuda_activate(struct gqa_device *device, void *out,
@@ -187,6 +190,11 @@ enum gqa_status gqa_cuda_attend(struct gqa_device *device,
 enum gqa_status gqa_cuda_merge(struct gqa_device *device, void *out, void *lse,
                                const void *other, const void *other_lse,
                                uint64_t n_heads, uint64_t head_dim);
+
+/* sinks.cu */
+enum gqa_status gqa_cuda_sink(struct gqa_device *device, void *out, void *lse,
+                              const struct gqa_weight *sinks, uint64_t n_heads,
+                              uint64_t head_dim);
 
 /* pieces.cu */
 enum gqa_status gqa_cuda_sum_pieces(struct gqa_device *device, void *out,

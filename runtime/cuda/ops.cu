@@ -172,6 +172,24 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
+/* A NaN is within any limit. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    swiglu_pairs_kernel(T *out, const T *x, int64_t n, float alpha, float limit)
+{
+    typedef typename real<T>::sum S;
+    const int64_t step = (int64_t)gridDim.x * THREADS;
+
+    for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
+         i += step) {
+        S gate = real<T>::load(x[2 * i]), up = real<T>::load(x[2 * i + 1]);
+
+        gate = gate > (S)limit ? (S)limit : gate;
+        up = up > (S)limit ? (S)limit : up < -(S)limit ? -(S)limit : up;
+        out[i] = real<T>::round((up + 1) * gate / (1 + exp(-(S)alpha * gate)));
+    }
+}
+
 /* 16 bytes at a time, where all begin at such a border: whole. A thread has
  * read what it writes to, as out may be x. */
 template <typename T, enum gqa_activation WHICH>
@@ -395,6 +413,25 @@ enum gqa_status gqa_cuda_xielu(struct gqa_device *device, void *x, uint64_t n,
 
         xielu_kernel<T><<<blocks_for((n + THREADS - 1) / THREADS), THREADS, 0,
                           device->stream>>>((T *)x, (int64_t)n, *constants);
+    });
+    return gqa_cuda_launched(device);
+}
+
+enum gqa_status gqa_cuda_swiglu_pairs(
+    struct gqa_device *device, void *out, const void *x, uint64_t n,
+    const struct gqa_clamped_swiglu *constants)
+{
+    enum gqa_status st = gqa_cuda_enter(device);
+
+    if (st != GQA_OK || n == 0)
+        return st;
+    with_real(device->real, [&](auto t) {
+        typedef decltype(t) T;
+
+        swiglu_pairs_kernel<T><<<blocks_for((n + THREADS - 1) / THREADS),
+                                 THREADS, 0, device->stream>>>(
+            (T *)out, (const T *)x, (int64_t)n, (float)constants->alpha,
+            (float)constants->limit);
     });
     return gqa_cuda_launched(device);
 }

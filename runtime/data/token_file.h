@@ -11,11 +11,12 @@
  *     [n, len] of 1 then 0, ends each sequence;
  *   - .npy: input_ids, likewise;
  *   - text: a sequence of decimal numbers on each line, apart by blanks or
- *     commas; the labels of an encoder-decoder behind a '|'.
+ *     commas; the labels of an encoder-decoder behind a '|'. A byte order mark
+ *     of UTF-8 may come first.
  *
  * tokens  empty; filled with at most max_sequences (0: all).
- * Errors  GQA_ERR_IO, GQA_ERR_FORMAT, GQA_ERR_UNSUPPORTED, GQA_ERR_NOMEM; the
- *         message begins with the path.
+ * Errors  GQA_ERR_IO, GQA_ERR_FORMAT, GQA_ERR_UNSUPPORTED, GQA_ERR_NOMEM,
+ *         GQA_ERR_INTERRUPTED; the message begins with the path.
  */
 GQA_MUST_USE
 enum gqa_status gqa_tokens_read(struct gqa_tokens *tokens, const char *path,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
+#include "common/interrupt.h"
 
 enum {
     N_BYTES = 256,
@@ -123,7 +124,9 @@ static enum gqa_status cut(struct gqa_tokens *tokens, const struct cutting *c,
         const uint64_t piece =
             all / n_pieces * i + all % n_pieces * i / n_pieces;
 
-        st = gqa_file_read(c->fd, text, c->n_text, piece * c->n_text);
+        st = gqa_interrupt_pending()
+                 ? gqa_fail(GQA_ERR_INTERRUPTED, "interrupted")
+                 : gqa_file_read(c->fd, text, c->n_text, piece * c->n_text);
         if (st != GQA_OK)
             break;
         st = c->rules->is_encoder_decoder

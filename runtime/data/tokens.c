@@ -4,6 +4,7 @@
 
 #include "common/bounds.h"
 #include "common/checked.h"
+#include "common/ull.h"
 
 void gqa_tokens_clear(struct gqa_tokens *tokens)
 {
@@ -40,6 +41,14 @@ bool gqa_tokens_any_counted(const struct gqa_tokens *tokens)
     return false;
 }
 
+bool gqa_tokens_any_to_draw(const struct gqa_tokens *tokens)
+{
+    for (size_t i = 0; i < tokens->n; i++)
+        if (tokens->sequences[i].n_decoder == 0)
+            return true;
+    return false;
+}
+
 void gqa_tokens_cut(struct gqa_tokens *tokens, uint64_t length)
 {
     for (size_t i = 0; i < tokens->n; i++) {
@@ -58,6 +67,23 @@ void gqa_tokens_cut(struct gqa_tokens *tokens, uint64_t length)
                s->next[s->n_decoder - 1] == GQA_NOT_COUNTED)
             s->n_decoder--;
     }
+}
+
+enum gqa_status gqa_tokens_check_lengths(const struct gqa_tokens *tokens,
+                                         uint64_t max, const char *path)
+{
+    for (size_t i = 0; i < tokens->n && max > 0; i++) {
+        const struct gqa_sequence *s = &tokens->sequences[i];
+        const uint64_t n = gqa_max_u64(s->n_encoder, s->n_decoder);
+
+        if (n > max)
+            return gqa_fail(GQA_ERR_USAGE,
+                            "%s: sequence %zu has %llu tokens, and the model "
+                            "has positions for %llu: --length=%llu takes the "
+                            "first of them",
+                            path, i, ULL(n), ULL(max), ULL(max));
+    }
+    return GQA_OK;
 }
 
 static enum gqa_status check_ids(const char *what, const int64_t *ids,

@@ -54,8 +54,17 @@ uint64_t gqa_tokens_n_positions(const struct gqa_tokens *tokens);
 /* Whether any position of any sequence is in a figure. */
 bool gqa_tokens_any_counted(const struct gqa_tokens *tokens);
 
+/* Whether any is an encoder-decoder's without an output. */
+bool gqa_tokens_any_to_draw(const struct gqa_tokens *tokens);
+
 /* The first `length` tokens of each sequence, input and labels. */
 void gqa_tokens_cut(struct gqa_tokens *tokens, uint64_t length);
+
+/* Whether a model has positions for all of them: max, or 0 for any number.
+ * path: where they are from. Errors GQA_ERR_USAGE: which is too long. */
+GQA_MUST_USE
+enum gqa_status gqa_tokens_check_lengths(const struct gqa_tokens *tokens,
+                                         uint64_t max, const char *path);
 
 /*
  * Append a sequence. ids: [n_ids], of the encoder or of a decoder-only

@@ -59,3 +59,13 @@ for model in granite arcee; do
     gqa-convert --quiet --method aligned --calibrate none --groups 1 "$DATA/families/$model" $model.gguf
     grep -a -o 'rope_factors_[a-z]*' $model.gguf || echo "$model: as it was"
 done
+
+# Layers that slide turn at frequencies of their own, of which none are freed;
+# those that do not turn at all share as if there were no RoPE.
+echo '== frequencies of some layers alone'
+for model in encoders/modernbert families/cohere2 families/smollm3; do
+    gqa-convert -q -f -m aligned --no-pooling --attention all --calibrate none \
+        --keep-context 1000 --dtype f64 "$DATA/$model" out.gqa
+    gqa-verify --dtype f64 --samples 2 --length 32 --against "$DATA/$model" out.gqa |
+        sed -n 's/\(relative L2 of \).*/\1.../; /same-function/p'
+done

@@ -41,6 +41,11 @@ same families/qwen3_moe-all --groups 1
 same families/cohere2 --groups 2
 same families/nemotron --groups 2 --dtype bf16
 same families/gpt_bigcode --groups 2
+for family in glm4_moe solar_open ernie4_5_moe hunyuan-moe minimax_m2 granitemoeshared granitemoehybrid; do
+    same "families/$family" --groups 1
+done
+same families/dots1 --groups 2 --expand
+same families/olmo2 --groups 2
 same good/kerashub-gpt_neox --groups 1
 # Layers that differ
 same runtime/llama --groups 3 --layer-groups 1=1
@@ -108,6 +113,12 @@ refused --groups 1 "$DATA/good/llama-f64"
 refused --groups 4 --layer-groups 1=1 "$DATA/runtime/gpt2"
 refused --kv-budget 50% --method aligned "$DATA/runtime/gpt2"
 refused --groups 1 --store "$DATA/runtime/gpt2"
+# Experts in every second layer, and groups of them that are all chosen
+sed '/moe_layer_interval/s/1/2/; /moe_layer_end_index/d' "$DATA/families/ernie4_5_moe/config.json" >interval.json
+refused --groups 1 -c interval.json "$DATA/families/ernie4_5_moe"
+sed '/topk_group/s/2/3/' "$DATA/families/dots1/config.json" >chosen.json
+refused --groups 2 --expand -c chosen.json "$DATA/families/dots1"
+refused --groups 1 "$DATA/families/exaone4"
 cp "$DATA/good/gpt2/model.safetensors" alone.safetensors
 refused --groups 1 --n-heads 4 alone.safetensors
 # A window that llama.cpp has not of such models: a context that it has.

@@ -63,3 +63,10 @@ gqa-convert -q --remote-code -g 2 out less/
 cmp out/modeling_grouped_t5.py less/modeling_grouped_t5.py
 sed -n '/"key_value_heads"/,$p' less/config.json
 gqa-convert -q --remote-code --force -g 2 "$model" less/
+
+echo '== a head that no class of the module reads'
+cp -r "$DATA/families/mt5-answers" other
+chmod -R u+w other
+gqa-convert -g 1 --remote-code other read/ >/dev/null
+sed -i 's/MT5ForQuestionAnswering/MT5ForOtherAnswers/' other/config.json
+gqa-convert -g 1 --remote-code other read2/ >/dev/null

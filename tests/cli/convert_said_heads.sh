@@ -29,6 +29,10 @@ gqa-convert -q --groups 2 "$DATA/families/gpt_bigcode" two.gqa
 gqa-verify -q --against "$DATA/families/gpt_bigcode" two.gqa && echo verified
 gqa-convert -q -l 0=4,1=1 "$DATA/families/gpt_bigcode" mixed.gqa
 gqa-verify -q --against "$DATA/families/gpt_bigcode" mixed.gqa && echo verified
+for output in falcon.gqa falcon.safetensors; do
+    gqa-convert -q --groups 2 "$DATA/families/falcon" $output
+    gqa-verify -q --against "$DATA/families/falcon" $output && echo verified
+done
 rm -rf out
 gqa-convert -q --groups 2 two.gqa out/ || gqa-convert -q --groups 1 two.gqa out/
 grep -oE "$words" out/config.json

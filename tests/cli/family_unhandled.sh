@@ -7,7 +7,7 @@ done
 gqa-convert -q -f -g 2 --attention all "$DATA/families/led" out.gqa || echo "-> $?"
 cp -r "$DATA/families/hunyuan" model
 for type in jetmoe moonshine mpnet prophetnet RefinedWeb RefinedWebModel \
-    stablelm_epoch deepseek_v3 minicpm3 jamba rwkv gpt_oss llama4_text; do
+    stablelm_epoch deepseek_v3 minicpm3 jamba rwkv mimo_v2_flash llama4_text; do
     sed -i "s/\"model_type\": .*/\"model_type\": \"$type\",/" model/config.json
     gqa-convert -q -f -g 2 model out.gqa || echo "-> $?"
 done

@@ -32,7 +32,8 @@ means olmo
 means olmo2
 means cohere
 for family in qwen2_moe-all qwen3_moe-all olmoe granite granitemoe nemotron glm glm4 ernie4_5 \
-    arcee seed_oss gpt_bigcode-mqa; do
+    arcee seed_oss gpt_bigcode-mqa olmo3 exaone4 exaone4-full exaone_moe glm4_moe solar_open \
+    ernie4_5_moe hunyuan hunyuan-moe minimax_m2 granitemoeshared jais2; do
     means "$family"
 done
 # Where no key says all that a configuration has to, it is asked for.
@@ -43,7 +44,8 @@ means starcoder2 --config "$DATA/families/starcoder2/config.json"
 gqa-convert --groups 1 "$DATA/gguf/gemma3.gguf" out.gqa
 means gemma3 --config "$DATA/families/gemma3/config.json"
 means apertus --config "$DATA/families/apertus/config.json"
-# Mixtral has no window; this one does.
+# There dots1 and Mixtral have no window; these do.
+means dots1 --config "$DATA/families/dots1/config.json"
 means mixtral --config "$DATA/families/mixtral/config.json"
 gqa-inspect "$DATA/gguf/mixtral.gguf" | grep -e Family -e Parameters
 gqa-convert --groups 2 --dry-run "$DATA/gguf/gpt_neox.gguf" out.gqa

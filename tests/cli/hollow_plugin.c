@@ -208,6 +208,15 @@ static enum gqa_status merge(struct gqa_device *device, void *out, void *lse,
     return GQA_OK;
 }
 
+static enum gqa_status sink(struct gqa_device *device, void *out, void *lse,
+                            const struct gqa_weight *sinks, uint64_t n_heads,
+                            uint64_t head_dim)
+{
+    (void)device, (void)out, (void)lse, (void)sinks, (void)n_heads;
+    (void)head_dim;
+    return GQA_OK;
+}
+
 static enum gqa_status sum_pieces(struct gqa_device *device, void *out,
                                   const void *x, uint64_t width, uint64_t size,
                                   uint64_t n_out)
@@ -254,6 +263,14 @@ static enum gqa_status xielu(struct gqa_device *device, void *x, uint64_t n,
                              const struct gqa_xielu *constants)
 {
     (void)device, (void)x, (void)n, (void)constants;
+    return GQA_OK;
+}
+
+static enum gqa_status swiglu_pairs(struct gqa_device *device, void *out,
+                                    const void *x, uint64_t n,
+                                    const struct gqa_clamped_swiglu *constants)
+{
+    (void)device, (void)out, (void)x, (void)n, (void)constants;
     return GQA_OK;
 }
 
@@ -350,12 +367,14 @@ const struct gqa_backend *gqa_cuda_backend(const struct gqa_host *host)
         .store = store,
         .attend = attend,
         .merge = merge,
+        .sink = sink,
         .sum_pieces = sum_pieces,
         .norm = norm,
         .linear = linear,
         .activate = activate,
         .clip = clip,
         .xielu = xielu,
+        .swiglu_pairs = swiglu_pairs,
         .gather = gather,
         .unembed = unembed,
         .gram = gram,

@@ -1,7 +1,7 @@
 # Attentions of all makes learn: each comes nearer to its original, and nothing
 # else of it changes.
 for name in llama llama-grouped llama-longrope gpt2 gpt_neox gpt_neox-sequential \
-    qwen2-tied t5-v1_1 families/phi families/olmo2; do
+    qwen2-tied t5-v1_1 families/phi families/olmo2 families/roberta-decoder; do
     folder=$DATA/runtime/$name
     [[ $name == families/* ]] && folder=$DATA/$name
     echo "== $name"

@@ -15,7 +15,7 @@ cut -d : -f 1 log | sort | uniq -c | sed 's/^ *//'
 gqa-verify --no-run --against "$sample" alone.gqa |
     grep -E '^weights' | sed 's/  *$//'
 gqa-inspect --recipe alone.gqa | sed -n '/^  layers/,/^  curve/p' |
-    sed -E 's/ +[0-9.e-]+ +[0-9.e-]+ +[0-9.e-]+ +yes/ yes/; s/  +/ /g'
+    sed -E 's/ +[0-9.e-]+ +[0-9.e-]+ +[0-9.e-]+ +12 +yes/ yes/; s/  +/ /g'
 gqa-uptrain -q "${options[@]}" --steps 0 --threads 1 model.gqa one.gqa
 cmp alone.gqa one.gqa && echo "one thread: the same"
 gqa-uptrain -n "${options[@]}" --steps 0 model.gqa none.gqa |

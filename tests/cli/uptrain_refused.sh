@@ -25,6 +25,12 @@ try --teacher "$sample" --data self:abc model.gqa out.gqa
 try --teacher "$sample" --data notes:nan model.gqa out.gqa
 try --teacher "$sample" --data notes:nan:1 model.gqa out.gqa
 try --teacher "$sample" --data -,- model.gqa out.gqa
+# Neither tokens nor text; what standard input holds has no path
+printf '5\0006\000' >wide
+try --teacher "$sample" --data wide model.gqa out.gqa
+try --teacher "$sample" --data - model.gqa out.gqa <wide
+try --teacher "$sample" --tokens - model.gqa out.gqa </dev/null
+rm wide
 try --teacher "$sample" --samples 4 --text notes model.gqa out.gqa
 try --teacher "$sample" --text missing model.gqa out.gqa
 try --teacher "$sample" --warmup 3 model.gqa out.gqa

@@ -24,3 +24,15 @@ echo '== names of another model of the family'
 base bloom transformer. ''
 gqa-convert -q --remote-code -g 2 "$DATA/families/bloom" bloom-2/
 check bloom bloom-2
+echo "== a model within another, as its class calls its parts"
+cp -r "$DATA/families/llava" llava
+chmod -R u+w llava
+edit_tensors llava/model.safetensors repeat language_model.model. model.language_model. \
+    drop language_model.model. rename language_model.lm_head.weight lm_head.weight \
+    repeat multi_modal_projector. model.multi_modal_projector. drop multi_modal_projector. \
+    repeat vision_tower. model.vision_tower. drop vision_tower.
+gqa-convert -q -g 2 llava llava-2/
+check "$DATA/families/llava" llava-2
+edit_tensors llava-2/model.safetensors rename \
+    model.multi_modal_projector.linear_1.bias model.other.linear_1.bias
+check "$DATA/families/llava" llava-2

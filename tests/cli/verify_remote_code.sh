@@ -28,3 +28,10 @@ tr -d ' \n' <out/config.json | grep -o '"Auto[CT][a-z]*":[^]]*]*'
 config
 sed -i 's/own.T5Tokenizer/other.T5Tokenizer/' out/config.json
 config
+echo '== a number for each layer, as save_pretrained() leaves it: without a recipe'
+encoder=$DATA/families/t5-encoder
+gqa-convert -qf --remote-code -a encoder -l 0=1,1=2 "$encoder" out/
+forget_recipe out/model.safetensors
+gqa-verify -q --against "$encoder" out && echo verified
+sed -i 's/"encoder": \[/"other": [/' out/config.json
+gqa-verify -q --against "$encoder" out || echo "exit $?"

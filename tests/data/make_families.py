@@ -54,6 +54,8 @@ def save(name, cls, config, dtype=torch.float16, repeat=None):
                 key = f"model.{key}"
             value = made.value_of(name, key if tensor.ndim > 1 or key.endswith("weight") else key + ".bias",
                                   tuple(tensor.shape))
+            if key.endswith("experts.gate_up_proj"):  # beyond what gate and up are kept within
+                value *= 4
             text = config.get_text_config()
             if repeat and "vision" not in key:
                 repeat_heads(key, value, text.num_attention_heads, repeat)
@@ -176,6 +178,10 @@ MODELS = {
                                  layer_types=["sliding_attention", "full_attention"]),
     "exaone4-full": lambda n: decoder(n, "Exaone4", kv=2, sliding_window=None,
                                       layer_types=["full_attention", "full_attention"]),
+    "gpt_oss": lambda n: decoder(n, "GptOss", repeat=2, head_dim=8, intermediate_size=6, num_local_experts=4,
+                                 num_experts_per_tok=2, sliding_window=3, rope_theta=1000.0, rope_scaling={
+                                     "rope_type": "yarn", "factor": 4.0, "beta_fast": 4.0, "beta_slow": 1.0,
+                                     "truncate": False, "original_max_position_embeddings": 16}),
     "hunyuan-moe": lambda n: decoder(n, "HunYuanMoEV1", kv=2, head_dim=6, intermediate_size=6, num_experts=4,
                                      moe_topk=[2, 2]),
     "ministral": lambda n: decoder(n, "Ministral", repeat=2, head_dim=8, sliding_window=3),

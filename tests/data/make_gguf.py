@@ -197,6 +197,8 @@ def t5(name, folder):
 def key_of(arch, name, n_layers):
     """A tensor's name by gguf's own table, whose names of Bloom have no prefix."""
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch], n_layers)
+    if name.endswith("e_score_correction_bias"):  # of EXAONE, where others have it
+        name = name.replace("mlp.e_score", "mlp.gate.e_score").replace("_bias", ".bias")
     name = name.removeprefix("transformer.") if arch in ("BLOOM", "CHATGLM") else name
     found = names.get_name(name, try_suffixes=(".weight", ".bias"))
     assert found, name
@@ -221,9 +223,10 @@ def halved(tensors):
     """Gate and up of GraniteMoE's experts, which lie in one tensor, as two, by the names that other models have."""
     made = {}
     for key, (w, dtype) in tensors.items():
-        if key.endswith("block_sparse_moe.input_linear.weight"):
-            experts = key.replace("block_sparse_moe.input_linear", "mlp.experts.%s_proj")
-            made[experts % "gate"], made[experts % "up"] = ((half, dtype) for half in np.split(w, 2, axis=1))
+        if key.endswith("input_linear.weight"):
+            apart = key.replace("block_sparse_moe.input_linear", "mlp.experts.%s_proj").replace(
+                "shared_mlp.input_linear", "mlp.shared_mlp.%s_proj")
+            made[apart % "gate"], made[apart % "up"] = ((half, dtype) for half in np.split(w, 2, axis=-2))
         else:
             made[key] = w, dtype
     return made
@@ -236,7 +239,21 @@ def mixtral_keys(made, c):
     made.add_rope_dimension_count(c["hidden_size"] // c["num_attention_heads"])
 
 
-def family(name, arch, change=lambda key, w, c: w, keys=lambda made, c: None):
+def more_layer(tensors, n_layers):
+    """A layer that predicts the token after the next, like the last one, and what else it has."""
+    made = dict(tensors)
+    last, more = f"model.layers.{n_layers - 1}.", f"model.layers.{n_layers}."
+    for key, value in tensors.items():
+        if key.startswith(last):
+            made[more + key[len(last):]] = value
+    w, dtype = tensors[last + "input_layernorm.weight"]
+    for name in ("enorm", "hnorm", "shared_head.norm"):
+        made[f"{more}{name}.weight"] = w, dtype
+    made[more + "eh_proj.weight"] = np.concatenate([np.diag(w), np.diag(w)], axis=1), dtype
+    return made
+
+
+def family(name, arch, change=lambda key, w, c: w, keys=lambda made, c: None, n_more=0):
     """A model of families/: rows are float32, as the converter has them, and matrices what they were.
 
     The width of the feed-forward is the model's; for phi2 and falcon the converter takes 4 times the stream's, which
@@ -251,7 +268,10 @@ def family(name, arch, change=lambda key, w, c: w, keys=lambda made, c: None):
     made = writer(name, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH[arch]])
     made.add_context_length(positions)
     made.add_embedding_length(width)
-    made.add_block_count(n_layers)
+    made.add_block_count(n_layers + n_more)
+    if n_more:
+        made.add_nextn_predict_layers(n_more)
+        tensors = more_layer(tensors, n_layers)
     made.add_feed_forward_length(inner)
     made.add_head_count(heads)
     made.add_bos_token_id(c["bos_token_id"])
@@ -262,8 +282,10 @@ def family(name, arch, change=lambda key, w, c: w, keys=lambda made, c: None):
     if arch == "APERTUS":
         tensors = apertus_extra(made, tensors, c)
     for key, (w, dtype) in halved(stacked(tensors)).items():
+        if key.endswith("shared_expert_gate.weight"):  # as the converter was until 2025
+            w = w.squeeze()
         w = change(key, w.astype(np.float32) if w.ndim == 1 else w, c)
-        made.add_tensor(key_of(arch, key, n_layers), w, raw_dtype=Q.F32 if w.ndim == 1 else dtype)
+        made.add_tensor(key_of(arch, key, n_layers + n_more), w, raw_dtype=Q.F32 if w.ndim == 1 else dtype)
     finish(made)
 
 
@@ -378,6 +400,80 @@ def deepseek_keys(made, c):
     made.add_expert_shared_count(c["n_shared_experts"])
 
 
+def chosen_keys(made, c):
+    """Of experts by sigmoids, in groups."""
+    experts_keys(made, c)
+    made.add_expert_group_count(c["n_group"])
+    made.add_expert_group_used_count(c["topk_group"])
+    made.add_expert_weights_norm(c["norm_topk_prob"])
+    made.add_expert_weights_scale(c["routed_scaling_factor"])
+    made.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    made.add_expert_shared_count(c.get("n_shared_experts", c.get("num_shared_experts")))
+    if "first_k_dense_replace" in c:
+        made.add_leading_dense_block_count(c["first_k_dense_replace"])
+    if "partial_rotary_factor" in c:
+        made.add_rope_dimension_count(int(c["partial_rotary_factor"] * c["head_dim"]))
+    if "rope_parameters" in c:
+        made.add_rope_freq_base(c["rope_parameters"]["rope_theta"])
+
+
+def exaone4_keys(made, c):
+    common_keys(made, c)
+    if c["sliding_window"] is not None:
+        windows_keys(made, c)
+
+
+def olmo3_keys(made, c):
+    common_keys(made, c)
+    windows_keys(made, c)
+    made.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+    made.add_rope_scaling_factor(c["rope_scaling"]["factor"])
+
+
+def exaone_moe_keys(made, c):
+    chosen_keys(made, c)
+    windows_keys(made, c)
+    made.add_expert_shared_feed_forward_length(c["moe_intermediate_size"] * c["num_shared_experts"])
+    made.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+
+
+def ernie_moe_keys(made, c):
+    common_keys(made, c)
+    made.add_expert_count(c["moe_num_experts"])
+    made.add_expert_used_count(c["moe_k"])
+    made.add_interleave_moe_layer_step(c["moe_layer_interval"])
+    made.add_leading_dense_block_count(c["moe_layer_start_index"])
+    made.add_expert_feed_forward_length(c["moe_intermediate_size"])
+    made.add_expert_shared_count(c["moe_num_shared_experts"])
+    made.add_expert_shared_feed_forward_length(c["moe_intermediate_size"] * c["moe_num_shared_experts"])
+
+
+def hunyuan_moe_keys(made, c):
+    common_keys(made, c)
+    made.add_expert_count(c["num_experts"])
+    made.add_expert_used_count(c["moe_topk"][0])
+    made.add_sep_token_id(c["sep_token_id"])
+    made.add_expert_shared_count(1)
+    made.add_expert_feed_forward_length(c["intermediate_size"])
+    made.add_expert_shared_feed_forward_length(c["intermediate_size"])
+
+
+def minimax_keys(made, c):
+    common_keys(made, c)
+    made.add_rope_freq_base(c["rope_parameters"]["rope_theta"])
+    made.add_rope_dimension_count(c["rotary_dim"])
+    made.add_expert_count(c["num_local_experts"])
+    made.add_expert_used_count(c["num_experts_per_tok"])
+    made.add_expert_feed_forward_length(c["intermediate_size"])
+    made.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+
+
+def jais2_keys(made, c):
+    common_keys(made, c)
+    made.add_rope_freq_base(c["rope_parameters"]["rope_theta"])
+    made.add_rope_dimension_count(c["head_dim"])
+
+
 def gemma3_keys(made, c):
     gemma_keys(made, c)
     made.add_rope_freq_base(c["rope_theta"])
@@ -416,6 +512,11 @@ def granite_moe_keys(made, c):
     granite_keys(made, c)
     made.add_expert_count(c["num_local_experts"])
     made.add_expert_used_count(c["num_experts_per_tok"])
+
+
+def granite_moe_shared_keys(made, c):
+    granite_moe_keys(made, c)
+    made.add_expert_shared_feed_forward_length(c["shared_intermediate_size"])
 
 
 def minicpm_keys(made, c):
@@ -524,5 +625,19 @@ family("minicpm", "MINICPM", olmo_rows, minicpm_keys)
 family("gpt_bigcode-mqa", "STARCODER", keys=starcoder_keys)
 t5("t5-v1_0", "runtime/t5-v1_0")
 t5("t5-v1_1", "runtime/t5-v1_1")
+t5("umt5", "runtime/umt5")
 family("chatglm2", "CHATGLM", keys=chatglm_keys)
 family("glm", "CHATGLM", keys=chatglm_keys)
+family("exaone4", "EXAONE4", keys=exaone4_keys)
+family("exaone4-full", "EXAONE4", keys=exaone4_keys)
+family("exaone_moe", "EXAONE_MOE", keys=exaone_moe_keys, n_more=1)
+family("glm4_moe", "GLM4_MOE", keys=chosen_keys, n_more=1)
+family("solar_open", "GLM4_MOE", keys=chosen_keys)
+family("dots1", "DOTS1", keys=chosen_keys)
+family("ernie4_5_moe", "ERNIE4_5_MOE", keys=ernie_moe_keys)
+family("hunyuan", "HUNYUAN_DENSE", keys=common_keys)
+family("hunyuan-moe", "HUNYUAN_MOE", keys=hunyuan_moe_keys)
+family("minimax_m2", "MINIMAXM2", keys=minimax_keys)
+family("granitemoeshared", "GRANITE_MOE", llama_rows, granite_moe_shared_keys)
+family("olmo3", "OLMO2", keys=olmo3_keys)
+family("jais2", "JAIS2", keys=jais2_keys)

@@ -29,11 +29,11 @@ MODELS = ["runtime/llama", "runtime/llama-grouped", "runtime/mistral", "runtime/
           "families/phi-norms", "families/cohere", "families/falcon", "families/mixtral", "families/qwen2_moe",
           "families/granitemoe", "families/phimoe", "families/switch_transformers",
           "families/olmoe-clip", "families/mpt-clip", "families/apertus",
-          "families/blenderbot_small", "families/whisper", "families/speech_to_text", "families/trocr",
+          "families/blenderbot_small", "families/whisper", "families/speech_to_text", "families/trocr", "families/bert-decoder", "families/roberta-decoder",
           "families/musicgen", "families/gpt2-cross", "families/t5gemma", "families/udop", "families/bloom-normed", "families/chatglm",
           "families/longt5", "families/longt5-global", "families/nllb_moe",
           "families/nllb_moe-bias", "families/donut", "families/ernie4_5_moe", "families/dots1",
-          "families/granitemoeshared", "families/switch_transformers-full"]
+          "families/granitemoeshared", "families/switch_transformers-full", "families/gpt_oss"]
 ENCODER_DECODERS = ["families/switch_transformers", "families/switch_transformers-full", "families/blenderbot_small", "families/udop", "families/longt5",
                     "families/longt5-global", "families/nllb_moe", "families/nllb_moe-bias"]
 TEMPERATURE, LABELS, ELEMENTS = 1.5, 0.2, 16
@@ -100,7 +100,8 @@ def gradients(name):
         loss = loss_of(logits, data["logits"], tokens, lengths)
         loss.backward()
     out = {"loss": np.array([loss.item()])}
-    of_whole = model.config.is_decoder and not hasattr(model, "transformer")  # whose picture is not looked at
+    alone = any(hasattr(model, part) for part in ("transformer", "bert", "roberta"))
+    of_whole = model.config.is_decoder and not alone  # whose picture is not looked at
     prefix = "decoder." if of_whole else ""
     for key, parameter in learnt.items():
         if parameter.grad is None and "expert" not in key:  # a bias that the model does not use

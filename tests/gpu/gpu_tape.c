@@ -21,6 +21,7 @@ static const char *const fixtures[] = {
     "runtime/t5-v1_1",
     "families/gemma2",
     "families/granite",
+    "families/roberta-decoder",
     "families/mixtral",
     "families/qwen2_moe",
     "families/granitemoe",
@@ -43,6 +44,7 @@ static const char *const fixtures[] = {
     "families/nllb_moe",
     "families/dots1",
     "families/granitemoeshared",
+    "families/gpt_oss",
     "families/bloom-normed",
     "families/opt-350m",
 };

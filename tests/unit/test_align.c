@@ -264,6 +264,31 @@ START_TEST(bands_are_what_turns_alike)
 }
 END_TEST
 
+/* A block says whether heads turn, and by which frequencies, where a network
+ * is there; else the model says whether all do. */
+START_TEST(bands_are_those_of_a_block)
+{
+    double frequency[] = {1, 0.5, 0.5};
+    const struct gqa_rope rope = {.n_pairs = 3, .frequency = frequency};
+    const struct gqa_attention a = {.head_dim = 6,
+                                    .position = {GQA_POSITION_ROPE, 6, false}};
+    const struct gqa_attention_block turns = {.rope = &rope}, stands = {0};
+    struct gqa_bands b;
+
+    ck_assert_int_eq(gqa_bands_of_keys(&b, &a, &turns), GQA_OK);
+    ck_assert_uint_eq(b.n, 2);
+    gqa_bands_clear(&b);
+    ck_assert_int_eq(gqa_bands_of_keys(&b, &a, NULL), GQA_OK);
+    ck_assert_uint_eq(b.n, 3);
+    gqa_bands_clear(&b);
+    ck_assert_int_eq(gqa_bands_of_keys(&b, &a, &stands), GQA_OK);
+    ck_assert_uint_eq(b.n, 1);
+    ck_assert_uint_eq(b.items[0].n, 6);
+    ck_assert_ptr_null(b.items[0].im);
+    gqa_bands_clear(&b);
+}
+END_TEST
+
 /* Frequencies of 8, 4, 2, 1, 1/2 a hundredth: over 100 tokens so many radians,
  * of which two neighbours are off by a fourth of the faster. */
 START_TEST(slow_pairs_are_freed)
@@ -580,6 +605,7 @@ int main(void)
     tcase_add_test(all, real_loss_is_what_it_says_and_least);
     tcase_add_test(all, nothing_is_lost_where_nothing_need_be);
     tcase_add_test(all, bands_are_what_turns_alike);
+    tcase_add_test(all, bands_are_those_of_a_block);
     tcase_add_test(all, slow_pairs_are_freed);
     tcase_add_loop_test(all, rotation_passes_through, 0,
                         N_POSITIONS * N_FREQUENCIES);

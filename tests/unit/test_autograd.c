@@ -36,6 +36,8 @@ static const char *const fixtures[] = {
     "families/whisper",
     "families/speech_to_text",
     "families/trocr",
+    "families/bert-decoder",
+    "families/roberta-decoder",
     "families/musicgen",
     "families/gpt2-cross",
     "families/t5gemma",
@@ -51,6 +53,7 @@ static const char *const fixtures[] = {
     "families/dots1",
     "families/granitemoeshared",
     "families/switch_transformers-full",
+    "families/gpt_oss",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

@@ -242,6 +242,7 @@ static struct gqa_attention_block attention(struct made *m,
         .causal = self && stack == GQA_STACK_DECODER,
         .rope = d->n_pairs && self ? &m->network.rope : NULL,
         .bias = {.table = GQA_NO_PARAM},
+        .sinks = GQA_NO_PARAM,
         .slopes = d->alibi && self ? m->slopes : NULL,
     };
 

@@ -46,7 +46,7 @@ static void teardown(void)
 
 static void compare(struct gqa_compared_heads *out, unsigned n_threads)
 {
-    ck_assert_int_eq(gqa_compare_heads(out, checkpoint, model, cross,
+    ck_assert_int_eq(gqa_compare_heads(out, checkpoint, model, cross, NULL,
                                        &statistics, true, n_threads),
                      GQA_OK);
 }
@@ -158,9 +158,9 @@ START_TEST(not_aligned)
 {
     struct gqa_compared_heads c;
 
-    ck_assert_int_eq(
-        gqa_compare_heads(&c, checkpoint, model, cross, &statistics, false, 1),
-        GQA_OK);
+    ck_assert_int_eq(gqa_compare_heads(&c, checkpoint, model, cross, NULL,
+                                       &statistics, false, 1),
+                     GQA_OK);
     ck_assert_ptr_null(c.kept[0]);
     ck_assert_ptr_null(c.likeness);
     ck_assert_double_eq_tol(c.cosine[0][0], 1, 1e-12);

@@ -246,6 +246,42 @@ static const struct refusal refusals[] = {
     {"\"relu\"", "\"rleu\"",
      "key 'stacks.decoder.feed_forward.activation': 'rleu' is no activation"},
     {"\"feed_forward\": {",
+     "\"feed_forward\": {\"experts\": {\"router\": \"r\", \"up\": \"u\", "
+     "\"down\": \"d\", \"n\": 2, \"chosen\": 1, \"shared_gate\": \"g\"}, ",
+     "key 'stacks.decoder.feed_forward.experts': 'shared_gate' has no "
+     "'shared'"},
+    {"\"feed_forward\": {",
+     "\"feed_forward\": {\"experts\": {\"router\": \"r\", \"up\": \"u\", "
+     "\"down\": \"d\", \"n\": 2, \"chosen\": 1, \"each\": \"e.%\", \"bare\": "
+     "true}, ",
+     "key 'stacks.decoder.feed_forward.experts': 'input_major', 'bare' and "
+     "'interleaved' are of experts"},
+    {"\"feed_forward\": {",
+     "\"feed_forward\": {\"experts\": {\"router\": \"r\", \"up\": \"u\", "
+     "\"down\": \"d\", \"n\": 2, \"chosen\": 1, \"interleaved\": true}, ",
+     "key 'stacks.decoder.feed_forward.experts': 'interleaved' is of one "
+     "'gate' and 'up'"},
+    {"\"feed_forward\": {",
+     "\"feed_forward\": {\"experts\": {\"router\": \"r\", \"up\": \"u\", "
+     "\"down\": \"d\", \"n\": 2, \"chosen\": 1, \"gate\": \"u\", "
+     "\"input_major\": true}, ",
+     "key 'stacks.decoder.feed_forward.experts': one 'gate' and 'up' that is "
+     "'input_major'"},
+    {"\"feed_forward\": {",
+     "\"feed_forward\": {\"experts\": {\"router\": \"r\", \"up\": \"u\", "
+     "\"down\": \"d\", \"n\": 2, \"chosen\": 1, \"gate\": \"u\", "
+     "\"interleaved\": true}, ",
+     "key 'stacks.decoder.feed_forward.experts': 'interleaved' and the "
+     "activation 'clamped_swiglu'"},
+    {"\"relu\"",
+     "\"clamped_swiglu\", \"alpha\": 2, \"experts\": {\"router\": \"r\", "
+     "\"gate\": \"u\", \"up\": \"u\", \"down\": \"d\", \"n\": 2, \"chosen\": "
+     "1, "
+     "\"interleaved\": true}",
+     "the activation 'clamped_swiglu' needs 'alpha' and 'limit'"},
+    {"\"relu\"", "\"clamped_swiglu\"",
+     "'interleaved' and the activation 'clamped_swiglu' go together"},
+    {"\"feed_forward\": {",
      "\"shared_norm\": true, \"feed_forward\": {\"norm\": \"n\", ",
      "key 'stacks.decoder.shared_norm': the feed-forward has a norm"},
     {"\"n_heads\": \"heads\"",

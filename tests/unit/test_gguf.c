@@ -136,6 +136,7 @@ static const struct {
     {"gguf/glm.gguf", "families/glm/model.safetensors", NULL},
     {"gguf/t5-v1_0.gguf", "runtime/t5-v1_0", NULL},
     {"gguf/t5-v1_1.gguf", "runtime/t5-v1_1", NULL},
+    {"gguf/umt5.gguf", "runtime/umt5", NULL},
     {"gguf/qwen2.gguf", "good/qwen2", NULL},
     {"gguf/gpt2.gguf", "good/gpt2", NULL},
     {"gguf/gpt_neox.gguf", "good/gpt_neox", NULL},
@@ -184,6 +185,20 @@ static const struct {
      NULL},
     {"gguf/qwen3_moe-all.gguf", "families/qwen3_moe-all/model.safetensors",
      NULL},
+    {"gguf/exaone4.gguf", "families/exaone4/model.safetensors", NULL},
+    {"gguf/exaone4-full.gguf", "families/exaone4-full/model.safetensors", NULL},
+    {"gguf/exaone_moe.gguf", "families/exaone_moe/model.safetensors", NULL},
+    {"gguf/glm4_moe.gguf", "families/glm4_moe/model.safetensors", NULL},
+    {"gguf/solar_open.gguf", "families/solar_open/model.safetensors", NULL},
+    {"gguf/dots1.gguf", "families/dots1/model.safetensors", NULL},
+    {"gguf/ernie4_5_moe.gguf", "families/ernie4_5_moe/model.safetensors", NULL},
+    {"gguf/hunyuan.gguf", "families/hunyuan/model.safetensors", NULL},
+    {"gguf/hunyuan-moe.gguf", "families/hunyuan-moe/model.safetensors", NULL},
+    {"gguf/minimax_m2.gguf", "families/minimax_m2/model.safetensors", NULL},
+    {"gguf/granitemoeshared.gguf",
+     "families/granitemoeshared/model.safetensors", NULL},
+    {"gguf/olmo3.gguf", "families/olmo3/model.safetensors", NULL},
+    {"gguf/jais2.gguf", "families/jais2/model.safetensors", NULL},
 };
 
 START_TEST(reads_what_safetensors_says)
@@ -662,19 +677,6 @@ START_TEST(refuses_what_no_configuration_says)
             "by falcon.attention.head_count_kv this is a model whose "
             "configuration the keys do not say in full; give --config the "
             "original's config.json");
-    put_start(&m, 0, 8);
-    put_word(&m, "general.architecture", "olmo2");
-    put_u32(&m, "olmo2.embedding_length", 8);
-    put_u32(&m, "olmo2.feed_forward_length", 3);
-    put_u32(&m, "olmo2.block_count", 1);
-    put_u32(&m, "olmo2.attention.head_count", 4);
-    put_u32(&m, "olmo2.attention.sliding_window", 4096);
-    put_u32(&m, "olmo2.context_length", 9);
-    put_f32(&m, "olmo2.attention.layer_norm_rms_epsilon", 1e-5F);
-    refused(&m, GQA_ERR_UNSUPPORTED,
-            "by olmo2.attention.sliding_window this is a model whose "
-            "configuration the keys do not say in full; give --config the "
-            "original's config.json");
     put_start(&m, 0, 1);
     put_word(&m, "general.architecture", "llama");
     refused(&m, GQA_ERR_FORMAT, "the key llama.embedding_length is missing");
@@ -1027,11 +1029,11 @@ START_TEST(refuses_bad_tensors)
             "the parts of model.layers.0.block_sparse_moe.input_linear.weight "
             "do not fit each other");
     put_granite_moe(&m, 1);
-    put_tensor(&m, gates, 6, 8, 0, 0);
+    put_tensor(&m, gates, 0, 48, 0, 0);
     put_data(&m, (char[192]){0}, 192);
     refused(&m, GQA_ERR_FORMAT,
-            "tensor blk.0.ffn_gate_exps.weight has 2 dimensions, and experts "
-            "have 3");
+            "tensor blk.0.ffn_gate_exps.weight has 1 dimensions, and matrices "
+            "have 2, or 3 of experts");
 }
 END_TEST
 
@@ -1144,6 +1146,123 @@ START_TEST(refuses_thirds_that_do_not_fit)
 }
 END_TEST
 
+/* A mixture of two layers and, behind them, what predicts more. */
+static void put_exaone_moe(struct made *m, uint32_t n_layers, uint32_t n_dense,
+                           uint32_t n_more, uint64_t n_tensors)
+{
+    put_start(m, n_tensors, 20);
+    put_word(m, "general.architecture", "exaone-moe");
+    put_u32(m, "exaone-moe.embedding_length", 8);
+    put_u32(m, "exaone-moe.feed_forward_length", 3);
+    put_u32(m, "exaone-moe.block_count", n_layers);
+    put_u32(m, "exaone-moe.nextn_predict_layers", n_more);
+    put_u32(m, "exaone-moe.attention.head_count", 2);
+    put_u32(m, "exaone-moe.attention.head_count_kv", 1);
+    put_u32(m, "exaone-moe.context_length", 9);
+    put_f32(m, "exaone-moe.attention.layer_norm_rms_epsilon", 1e-5F);
+    put_u32(m, "exaone-moe.attention.sliding_window", 3);
+    put_u32(m, "exaone-moe.attention.sliding_window_pattern", 2);
+    put_u32(m, "exaone-moe.expert_count", 4);
+    put_u32(m, "exaone-moe.expert_used_count", 2);
+    put_u32(m, "exaone-moe.expert_feed_forward_length", 3);
+    put_u32(m, "exaone-moe.expert_shared_count", 1);
+    put_u32(m, "exaone-moe.expert_gating_func", 2);
+    put_f32(m, "exaone-moe.expert_weights_scale", 2.5F);
+    put_text(m, "exaone-moe.expert_weights_norm");
+    put(m, 7, 4);
+    put(m, 1, 1);
+    put_u32(m, "exaone-moe.leading_dense_block_count", n_dense);
+    put_word(m, "general.name", "m");
+}
+
+static void end_exaone_moe(struct made *m)
+{
+    put_tensor(m, "blk.1.ffn_norm.weight", 0, 8, 0, 0);
+    put_tensor(m, "blk.2.ffn_norm.weight", 0, 8, 0, 32);
+    put_tensor(m, "blk.2.nextn.eh_proj.weight", 0, 8, 0, 64);
+    put_data(m, (char[96]){0}, 96);
+}
+
+START_TEST(layers_that_predict_more_are_left_out)
+{
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+    const json_t *config;
+
+    put_exaone_moe(&m, 3, 1, 1, 3);
+    end_exaone_moe(&m);
+    source = open_good(&m);
+    config = source->config;
+    ck_assert_uint_eq(source->n_tensors, 1);
+    ck_assert_int_eq(
+        json_integer_value(json_object_get(config, "num_hidden_layers")), 2);
+    ck_assert_uint_eq(json_array_size(json_object_get(config, "layer_types")),
+                      2);
+    ck_assert_str_eq(json_string_value(json_array_get(
+                         json_object_get(config, "mlp_layer_types"), 1)),
+                     "sparse");
+    ck_assert(json_is_true(json_object_get(config, "norm_topk_prob")));
+    gqa_source_close(source);
+    /* Without a number of them all are the model's. */
+    put_exaone_moe(&m, 3, 1, 0, 3);
+    end_exaone_moe(&m);
+    source = open_good(&m);
+    ck_assert_uint_eq(source->n_tensors, 3);
+    gqa_source_close(source);
+}
+END_TEST
+
+START_TEST(refuses_layers_that_there_are_not)
+{
+    struct made m = {.n = 0};
+
+    put_exaone_moe(&m, 2, 1, 3, 3);
+    end_exaone_moe(&m);
+    refused(&m, GQA_ERR_FORMAT,
+            "the key exaone-moe.block_count is no number; give --config the "
+            "original's config.json");
+    put_exaone_moe(&m, 2, 4000000000U, 0, 3);
+    end_exaone_moe(&m);
+    refused(&m, GQA_ERR_FORMAT,
+            "the key exaone-moe.leading_dense_block_count tells no layers");
+    put_exaone_moe(&m, 4000000000U, 1, 0, 3);
+    end_exaone_moe(&m);
+    refused(&m, GQA_ERR_FORMAT,
+            "the key exaone-moe.attention.sliding_window_pattern tells no "
+            "layers");
+}
+END_TEST
+
+/* Both of one matrix, of five rows that are the first and the second half */
+START_TEST(halves_of_matrices_are_one)
+{
+    struct made m = {.n = 0};
+    struct gqa_source *source;
+    float data[80], found[80];
+    const struct gqa_span all = {0, sizeof found, 0, 1};
+
+    for (unsigned i = 0; i < 80; i++)
+        data[i] = (float)i;
+    put_start(&m, 2, 3);
+    put_word(&m, "general.architecture", "granitemoe");
+    put_u32(&m, "granitemoe.expert_shared_feed_forward_length", 5);
+    put_word(&m, "gqa.config", "{\"model_type\": \"granitemoeshared\"}");
+    put_tensor(&m, "blk.0.ffn_up_shexp.weight", 5, 8, 0, 0);
+    put_tensor(&m, "blk.0.ffn_gate_shexp.weight", 5, 8, 0, 160);
+    put_data(&m, data, sizeof data);
+    source = open_good(&m);
+    ck_assert_uint_eq(source->n_tensors, 1);
+    ck_assert_str_eq(source->tensors[0].name,
+                     "model.layers.0.shared_mlp.input_linear.weight");
+    ck_assert_uint_eq(source->tensors[0].rank, 2);
+    ck_assert_uint_eq(source->tensors[0].shape[0], 10);
+    ck_assert_int_eq(source->ops->read(source, 0, &all, found), GQA_OK);
+    ck_assert_mem_eq(found, data + 40, 160);
+    ck_assert_mem_eq(found + 40, data, 160);
+    gqa_source_close(source);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("gguf");
@@ -1173,6 +1292,9 @@ int main(void)
     tcase_add_test(tests, keys_stand_for_tensors);
     tcase_add_test(tests, refuses_keys_that_stand_for_no_tensors);
     tcase_add_test(tests, refuses_bad_tensors);
+    tcase_add_test(tests, layers_that_predict_more_are_left_out);
+    tcase_add_test(tests, refuses_layers_that_there_are_not);
+    tcase_add_test(tests, halves_of_matrices_are_one);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
 }

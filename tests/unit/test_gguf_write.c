@@ -468,6 +468,24 @@ static const struct {
     {"families/minicpm", "2", false, 0},
     {"families/gpt_bigcode", "2", false, 0},
     {"families/gpt_bigcode-mqa", "1", false, 0},
+    {"families/olmo3", "2", false, 0},
+    {"families/exaone", "1", false, 0},
+    {"families/exaone4-full", "1", false, 0},
+    {"families/exaone_moe", "2", false, 0},
+    {"families/glm4_moe", "1", false, 0},
+    {"families/solar_open", "1", false, 0},
+    {"families/ernie4_5_moe", "2", false, 0},
+    {"families/hunyuan", "1", false, 0},
+    {"families/hunyuan-alpha", "2", false, 0},
+    {"families/hunyuan-moe", "1", false, 0},
+    {"families/minimax_m2", "2", false, 0},
+    {"families/granitemoeshared", "2", false, 0},
+    {"families/granitemoehybrid", "1", false, 0},
+    {"families/jais2", "2", false, 0},
+    {"families/internlm", "2", false, 0},
+    {"families/internlm3", "1", false, 0},
+    {"families/ministral", "2", false, 0},
+    {"families/cwm", "1", false, 0},
 };
 
 /* The very bits of a conversion to safetensors, and its configuration. */
@@ -618,6 +636,59 @@ START_TEST(has_keys_of_llama_cpp)
              "\"xielu.beta\":[0.5,0.5],"
              "\"xielu.eps\":[-1.01328e-6,-1.01328e-6],"
              "\"tokenizer.ggml.model\":\"no_vocab\"}");
+    /* 10000 times 100 to the power of 6 / 4. */
+    has_keys("families/hunyuan-alpha",
+             (const char *const[]){"-f", "--groups", "2", NULL},
+             "{\"general.architecture\":\"hunyuan-dense\","
+             "\"general.file_type\":1,\"hunyuan-dense.context_length\":64,"
+             "\"hunyuan-dense.embedding_length\":32,"
+             "\"hunyuan-dense.feed_forward_length\":29,"
+             "\"hunyuan-dense.block_count\":2,"
+             "\"hunyuan-dense.attention.head_count\":4,"
+             "\"hunyuan-dense.attention.head_count_kv\":2,"
+             "\"hunyuan-dense.rope.freq_base\":1e7,"
+             "\"hunyuan-dense.attention.key_length\":6,"
+             "\"hunyuan-dense.attention.layer_norm_rms_epsilon\":1e-5,"
+             "\"tokenizer.ggml.bos_token_id\":1,"
+             "\"tokenizer.ggml.eos_token_id\":2,"
+             "\"tokenizer.ggml.padding_token_id\":0,"
+             "\"hunyuan-dense.vocab_size\":47,"
+             "\"hunyuan-dense.rope.dimension_count\":6,"
+             "\"hunyuan-dense.attention.value_length\":6,"
+             "\"gqa.version\":\"1\",\"tokenizer.ggml.model\":\"no_vocab\"}");
+    /* Of types that llama.cpp demands, and sizes that no configuration says. */
+    has_keys("families/exaone_moe",
+             (const char *const[]){"-f", "--groups", "1", NULL},
+             "{\"general.architecture\":\"exaone-moe\","
+             "\"general.file_type\":1,\"exaone-moe.context_length\":64,"
+             "\"exaone-moe.embedding_length\":32,"
+             "\"exaone-moe.feed_forward_length\":29,"
+             "\"exaone-moe.block_count\":2,"
+             "\"exaone-moe.attention.head_count\":4,"
+             "\"exaone-moe.attention.head_count_kv\":1,"
+             "\"exaone-moe.rope.freq_base\":10000.0,"
+             "\"exaone-moe.attention.key_length\":8,"
+             "\"exaone-moe.attention.layer_norm_rms_epsilon\":1e-5,"
+             "\"exaone-moe.attention.sliding_window\":3,"
+             "\"exaone-moe.attention.sliding_window_pattern\":[true,false],"
+             "\"exaone-moe.expert_count\":4,"
+             "\"exaone-moe.expert_used_count\":2,"
+             "\"exaone-moe.expert_group_count\":1,"
+             "\"exaone-moe.expert_group_used_count\":1,"
+             "\"exaone-moe.expert_weights_norm\":true,"
+             "\"exaone-moe.expert_weights_scale\":2.5,"
+             "\"exaone-moe.expert_feed_forward_length\":6,"
+             "\"exaone-moe.leading_dense_block_count\":1,"
+             "\"exaone-moe.expert_shared_count\":1,"
+             "\"tokenizer.ggml.bos_token_id\":1,"
+             "\"tokenizer.ggml.eos_token_id\":2,"
+             "\"tokenizer.ggml.padding_token_id\":0,"
+             "\"exaone-moe.vocab_size\":47,"
+             "\"exaone-moe.rope.dimension_count\":8,"
+             "\"exaone-moe.expert_gating_func\":2,"
+             "\"exaone-moe.expert_shared_feed_forward_length\":6,"
+             "\"exaone-moe.attention.value_length\":8,"
+             "\"gqa.version\":\"1\",\"tokenizer.ggml.model\":\"no_vocab\"}");
     /* Layers that differ in KV heads: a list, in the architecture that takes
      * one, or where it is asked for. */
     has_keys("runtime/llama",
@@ -720,7 +791,7 @@ START_TEST(refuses_what_it_cannot_say)
 
     refused("families/codegen", GQA_ERR_UNSUPPORTED,
             "a model of the type codegen cannot be written as GGUF; models of "
-            "these types can: mixtral, llama, mistral, internlm2",
+            "these types can: mixtral, internlm, llama, mistral, ministral",
             (const char *const[]){"--groups", "4", NULL});
     refused("families/gptj", GQA_ERR_UNSUPPORTED, "cannot be written", dry);
     refused("runtime/t5-v1_1", GQA_ERR_UNSUPPORTED,
@@ -736,6 +807,14 @@ START_TEST(refuses_what_it_cannot_say)
     refused("families/baichuan", GQA_ERR_UNSUPPORTED,
             "by its 2 layers llama.cpp takes a model of the architecture "
             "baichuan for one with no positions, and this has RoPE",
+            one);
+    refused("families/exaone4", GQA_ERR_UNSUPPORTED,
+            "by its 2 layers llama.cpp takes a model of the architecture "
+            "exaone4 for one without layers that see a window",
+            one);
+    refused("families/dots1", GQA_ERR_UNSUPPORTED,
+            "llama.cpp takes no fewer KV heads than the 4 heads in the "
+            "architecture dots1",
             one);
     refused("families/olmo", GQA_ERR_UNSUPPORTED,
             "has no place for in the architecture olmo", one);

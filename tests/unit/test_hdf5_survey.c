@@ -213,6 +213,20 @@ START_TEST(shards_list_datasets)
 }
 END_TEST
 
+/* As transformers writes BART's embedding, and leaves no other twice. */
+START_TEST(shards_keep_scopes_of_a_models_parts)
+{
+    const hid_t file = h5_create("f", 0, 0);
+
+    h5_write_floats(file, "model.shared/model.shared/embeddings:0", 5);
+    h5_write_floats(file, "a/a/kernel:0", 4);
+    SET_NAMES(file, "/", "layer_names", 0,
+              "model.shared/model.shared/embeddings:0", "a/a/kernel:0");
+    H5Fclose(file);
+    CHECK_NAMES("f", GQA_NAMES_TF, "model.shared/embeddings:0", "a/a/kernel:0");
+}
+END_TEST
+
 START_TEST(keras_names_are_paths)
 {
     const hid_t file = h5_create("f", 0, 0);
@@ -542,6 +556,7 @@ int main(void)
     tcase_add_test(tc, copies_of_a_variable_have_to_be_equal);
     tcase_add_test(tc, copies_of_a_variable_have_one_shape);
     tcase_add_test(tc, shards_list_datasets);
+    tcase_add_test(tc, shards_keep_scopes_of_a_models_parts);
     tcase_add_test(tc, keras_names_are_paths);
     tcase_add_test(tc, whole_models_hold_more_than_weights);
     tcase_add_test(tc, links_within_the_file_are_followed);

@@ -4,11 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
+#include "common/interrupt.h"
 #include "runtime/data/sample.h"
 #include "runtime/state.h"
 #include "scratch.h"
 #include "suite.h"
 #include "uptrain/match.h"
+#include "uptrain/rates.h"
 
 enum { BATCH = 4, LENGTH = 12, N_STEPS = 30 };
 
@@ -231,6 +234,43 @@ START_TEST(comes_nearer_and_leaves_the_rest)
 }
 END_TEST
 
+/* No time at all, time for a few steps, and loops that are asked to stop. */
+START_TEST(makes_what_there_is_time_for)
+{
+    struct gqa_match_options options = options_of(0);
+    struct gqa_match_result r;
+    struct world w;
+    void **copies;
+    bool *none;
+
+    open_world(&w, models[_i]);
+    none = calloc(w.match.network->model->n_params, sizeof *none);
+    ck_assert_ptr_nonnull(none);
+    spoil(&w, &w.block->self);
+    copies = copy_weights(&w);
+    options.until_s = 1e-9;
+    ck_assert_int_eq(
+        gqa_match_attention(&r, &w.match, false, w.trained, &options), GQA_OK);
+    ck_assert_uint_eq(r.n_steps, 0);
+    ck_assert(!r.gained && r.before > 0);
+    gqa_interrupt_ask_at(1e-9);
+    ck_assert_int_eq(
+        gqa_match_attention(&r, &w.match, false, w.trained, &options),
+        GQA_ERR_INTERRUPTED);
+    gqa_interrupt_ask_at(0);
+    ck_assert_uint_eq(r.n_steps, 0);
+    check_changed(&w, copies, none);
+    options.until_s = gqa_clock_s() + 1000;
+    ck_assert_int_eq(
+        gqa_match_attention(&r, &w.match, false, w.trained, &options), GQA_OK);
+    ck_assert_uint_eq(r.n_steps, GQA_LEAST_STEPS);
+    ck_assert(r.gained);
+    ck_assert_double_eq(r.rate, gqa_rate_untried);
+    free(none);
+    close_world(&w);
+}
+END_TEST
+
 /* What is the original's, and what a rate ruins. */
 START_TEST(keeps_its_start)
 {
@@ -266,6 +306,8 @@ int main(void)
     TCase *tcase = tcase_create("match");
 
     tcase_add_loop_test(tcase, comes_nearer_and_leaves_the_rest, 0,
+                        sizeof models / sizeof *models);
+    tcase_add_loop_test(tcase, makes_what_there_is_time_for, 0,
                         sizeof models / sizeof *models);
     tcase_add_loop_test(tcase, keeps_its_start, 0,
                         sizeof models / sizeof *models);

@@ -156,6 +156,49 @@ static char *compare_beside(const json_t *a, const json_t *b)
     return out;
 }
 
+/* Of a class that is tied where its configuration says nothing, transformers 5
+ * writes so outside. */
+START_TEST(what_is_tied_inside_is_tied_outside)
+{
+    static const char whole[] = "{\"model_type\": \"llava\", %s"
+                                "\"text_config\": {\"model_type\": \"%s\"}}";
+    static const char *const types[] = {"gemma", "llama"};
+
+    for (size_t i = 0; i < 2; i++) {
+        char before[128], after[128], inner[64];
+        json_t *a, *b, *text;
+        struct gqa_meaning_view view = {0};
+        struct gqa_family *family;
+        json_t *first = NULL, *second = NULL;
+        char *told;
+
+        snprintf(before, sizeof before, whole, "", types[i]);
+        snprintf(after, sizeof after, whole, "\"tie_word_embeddings\": true, ",
+                 types[i]);
+        snprintf(inner, sizeof inner, "{\"model_type\": \"%s\"}", types[i]);
+        a = gqa_json_own(before);
+        b = gqa_json_own(after);
+        text = gqa_json_own(inner);
+        view.inner = family = load_family(text);
+        ck_assert_int_eq(
+            gqa_meaning_beside(&first, gqa_nested_find("llava"), a, &view),
+            GQA_OK);
+        ck_assert_int_eq(
+            gqa_meaning_beside(&second, gqa_nested_find("llava"), b, &view),
+            GQA_OK);
+        told = differences(first, second);
+        ck_assert_msg((*told == '\0') == (i == 0), "%s: %s", types[i], told);
+        free(told);
+        json_decref(first);
+        json_decref(second);
+        json_decref(a);
+        json_decref(b);
+        json_decref(text);
+        gqa_family_free(family);
+    }
+}
+END_TEST
+
 START_TEST(a_resave_says_the_same_beside)
 {
     json_t *all = load_forms(wholes[_i]);
@@ -659,6 +702,7 @@ int main(void)
                         sizeof names / sizeof *names);
     tcase_add_loop_test(tcase, a_resave_says_the_same_beside, 0,
                         sizeof wholes / sizeof *wholes);
+    tcase_add_test(tcase, what_is_tied_inside_is_tied_outside);
     tcase_add_test(tcase, defaults_of_wholes_can_be_read);
     tcase_add_loop_test(tcase, what_decides_something_is_told, 0, N_EDITS);
     tcase_add_test(tcase, kv_heads_count_where_they_are_asked_for);

@@ -85,6 +85,7 @@ static const char *const fixtures[] = {
     "families/chatglm",
     "families/udop",
     "families/bloom-normed",
+    "families/roberta-decoder",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };

@@ -63,6 +63,23 @@ START_TEST(numbers_of_a_decoder)
 }
 END_TEST
 
+/* As some editors write UTF-8; in the middle it is no number. */
+START_TEST(numbers_behind_a_mark)
+{
+    const char *path = scratch_write_text("ids", "\xef\xbb\xbf"
+                                                 "5 6\n7\n");
+
+    ck_assert_int_eq(gqa_tokens_read(&tokens, path, &decoder, 0), GQA_OK);
+    ck_assert_uint_eq(tokens.n, 2);
+    CHECK_IDS(tokens.sequences[0].decoder, tokens.sequences[0].n_decoder, 5, 6);
+    gqa_tokens_clear(&tokens);
+    path = scratch_write_text("again", "5 6\n\xef\xbb\xbf"
+                                       "7\n");
+    refuses(GQA_ERR_FORMAT, gqa_tokens_read(&tokens, path, &decoder, 0),
+            "line 2");
+}
+END_TEST
+
 /* Labels are fed shifted right; -100 is fed as padding, not asked for, and
  * dropped at the end. */
 START_TEST(labels_are_shifted)
@@ -460,6 +477,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, begin, end);
     tcase_add_test(tc, numbers_of_a_decoder);
+    tcase_add_test(tc, numbers_behind_a_mark);
     tcase_add_test(tc, labels_are_shifted);
     tcase_add_test(tc, labels_mask_what_a_decoder_says);
     tcase_add_test(tc, cut_to_a_length);

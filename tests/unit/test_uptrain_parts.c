@@ -12,6 +12,7 @@
 #include "uptrain/order.h"
 #include "uptrain/rates.h"
 #include "uptrain/schedule.h"
+#include "uptrain/time_plan.h"
 
 /* --- Rates ---------------------------------------------------------------- */
 
@@ -39,6 +40,96 @@ START_TEST(other_ways_to_fall)
     s.decay = GQA_DECAY_NONE;
     ck_assert_double_eq(gqa_schedule_rate(&s, 9), 2);
     ck_assert_double_eq(gqa_schedule_rate(&s, 100), 2);
+}
+END_TEST
+
+/* 12 steps, of which time is over behind 8: known behind 4, where 8 of the
+ * fall's 10 are left. */
+START_TEST(falls_in_the_time_that_there_is)
+{
+    struct gqa_schedule s = {
+        .rate = 1, .n_steps = 12, .warmup = 2, .decay = GQA_DECAY_LINEAR};
+    const struct gqa_time_plan all = gqa_time_plan_make(&s, 4, 100, true, 9);
+    const struct gqa_time_plan first = gqa_time_plan_make(&s, 4, 4, true, 9);
+    struct gqa_time_plan second;
+
+    /* All steps fit: to the bit what it was. */
+    ck_assert_uint_eq(all.n_steps, 12);
+    gqa_time_plan_follow(&s, &all);
+    ck_assert_uint_eq(s.end, 0);
+
+    ck_assert_uint_eq(first.n_steps, 8);
+    gqa_time_plan_follow(&s, &first);
+    ck_assert_uint_eq(gqa_schedule_end(&s), 8);
+    ck_assert_double_eq_tol(gqa_schedule_rate(&s, 4), 0.8, 1e-15);
+    ck_assert_double_eq_tol(gqa_schedule_rate(&s, 7), 0.2, 1e-15);
+    ck_assert_double_eq(gqa_schedule_rate(&s, 8), 0);
+
+    /* Behind 6, with 0.4 left, there is time for all after all. */
+    second = gqa_time_plan_make(&s, 6, 100, true, 9);
+    ck_assert_uint_eq(second.n_steps, 12);
+    gqa_time_plan_follow(&s, &second);
+    ck_assert_double_eq_tol(gqa_schedule_rate(&s, 6), 0.4, 1e-15);
+    ck_assert_double_eq_tol(gqa_schedule_rate(&s, 9), 0.2, 1e-15);
+    ck_assert_double_eq(gqa_schedule_rate(&s, 12), 0);
+}
+END_TEST
+
+/* Of 1000 steps, which have 20 to warm up, 100 fit, which have 5: but 7 are
+ * made. */
+START_TEST(warms_up_in_the_time_that_there_is)
+{
+    const struct gqa_schedule all = {
+        .rate = 1, .n_steps = 1000, .warmup = 20, .decay = GQA_DECAY_LINEAR};
+    struct gqa_schedule s = all;
+    struct gqa_time_plan p = gqa_time_plan_make(&s, 7, 93, false, 9);
+
+    ck_assert_uint_eq(p.warmup, 7);
+    gqa_time_plan_follow(&s, &p);
+    ck_assert_double_eq(gqa_schedule_rate(&s, 7), 1);
+    ck_assert_double_eq_tol(gqa_schedule_rate(&s, 99), 1 / 93.0, 1e-15);
+    p = gqa_time_plan_make(&all, 2, 98, false, 9);
+    ck_assert_uint_eq(p.warmup, 5);
+    p = gqa_time_plan_make(&all, 7, 93, true, 9);
+    ck_assert_uint_eq(p.warmup, 20);
+    s = all;
+    gqa_time_plan_follow(&s, &p);
+    ck_assert_double_eq(gqa_schedule_rate(&s, 9), 0.5);
+    ck_assert_double_eq(gqa_schedule_rate(&s, 20), 1);
+    ck_assert_double_eq(gqa_schedule_rate(&s, 60), 0.5);
+    /* No step fits: the run is over. */
+    p = gqa_time_plan_make(&all, 30, 0, false, 9);
+    s = all;
+    gqa_time_plan_follow(&s, &p);
+    ck_assert_uint_eq(gqa_schedule_end(&s), 30);
+}
+END_TEST
+
+/* Steps of 2 s; measures of 8 s, the last of which has 10. */
+START_TEST(steps_that_fit)
+{
+    struct gqa_plan_times t = {.left_s = 110,
+                               .step_s = 2,
+                               .measure_s = 8,
+                               .eval_every = 1000000000,
+                               .apart_s = 1e9};
+    const struct gqa_time_plan p = {.made = 10, .n_steps = 110};
+
+    ck_assert_uint_eq(gqa_time_plan_fit(&t), 49); /* but for a hair */
+    t.eval_every = 4;                             /* so that a step takes 4 s */
+    ck_assert_uint_eq(gqa_time_plan_fit(&t), 25);
+    t.apart_s = 4; /* one of two is measured: 6 s */
+    ck_assert_uint_eq(gqa_time_plan_fit(&t), 16);
+    t.left_s = 10;
+    ck_assert_uint_eq(gqa_time_plan_fit(&t), 0);
+    t.left_s = -1;
+    ck_assert_uint_eq(gqa_time_plan_fit(&t), 0);
+
+    ck_assert(!gqa_time_plan_is_off(&p, 10, 110));
+    ck_assert(gqa_time_plan_is_off(&p, 10, 111));
+    ck_assert(gqa_time_plan_is_off(&p, 10, 89));
+    ck_assert(!gqa_time_plan_is_off(&p, 105, 7));
+    ck_assert(gqa_time_plan_is_off(&p, 105, 8));
 }
 END_TEST
 
@@ -228,6 +319,21 @@ START_TEST(kinds_of_files)
                      GQA_DATA_TOKENS);
     ck_assert_int_eq(kind_of("{\"a\": 1}", 8), GQA_DATA_TEXT);
     ck_assert_int_eq(kind_of("", 0), GQA_DATA_TEXT);
+    ck_assert_int_eq(kind_of("\xef\xbb\xbf"
+                             "1 2\n",
+                             7),
+                     GQA_DATA_TOKENS);
+    ck_assert_int_eq(kind_of("\xef\xbb\xbf"
+                             "a\n",
+                             5),
+                     GQA_DATA_TEXT);
+    ck_assert_int_eq(kind_of("\xef\xbb\xbf", 3), GQA_DATA_TEXT);
+    /* UTF-16, an archive */
+    ck_assert_int_eq(kind_of("\xff\xfe"
+                             "1\0 \0",
+                             6),
+                     GQA_DATA_FILE);
+    ck_assert_int_eq(kind_of("PK\3\4\x14\0\0\0", 8), GQA_DATA_FILE);
 }
 END_TEST
 
@@ -393,9 +499,14 @@ START_TEST(history_as_json_and_back)
     h.rate = 1e-3;
     h.n_tokens = UINT64_C(1) << 40;
     ck_assert_int_eq(gqa_history_add_probe(&h, 3e-3, INFINITY), GQA_OK);
+    h.plan = (struct gqa_time_plan){
+        .made = 0, .n_steps = 15, .warmup = 1, .left = 0.5, .budget_s = 90};
     json = gqa_history_describe(&h);
     ck_assert_int_eq(gqa_history_create(&again, 20), GQA_OK);
     ck_assert(gqa_history_read(&again, json));
+    ck_assert_uint_eq(again.plan.n_steps, 15);
+    ck_assert_double_eq(again.plan.left, 0.5);
+    ck_assert_double_eq(again.plan.budget_s, 90);
     ck_assert_uint_eq(again.n_steps, 5);
     ck_assert_uint_eq(again.n_tokens, h.n_tokens);
     ck_assert_double_eq(again.evaluations[0].kl, 1.0 / 3);
@@ -418,6 +529,9 @@ int main(void)
 
     tcase_add_test(tcase, rate_rises_and_falls);
     tcase_add_test(tcase, other_ways_to_fall);
+    tcase_add_test(tcase, falls_in_the_time_that_there_is);
+    tcase_add_test(tcase, warms_up_in_the_time_that_there_is);
+    tcase_add_test(tcase, steps_that_fit);
     tcase_add_test(tcase, warmup_of_a_run);
     tcase_add_test(tcase, rates_are_tried_in_time);
     tcase_add_test(tcase, rate_is_found);
