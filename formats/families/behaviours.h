@@ -52,6 +52,7 @@ enum gqa_keras_finish {
     GQA_KERAS_FINISH_GEMMA2,
     GQA_KERAS_FINISH_GEMMA3,
     GQA_KERAS_FINISH_SMOLLM3,
+    GQA_KERAS_FINISH_T5GEMMA,
 };
 
 /* behaviours.expert_layers: which layers have experts. */
@@ -127,10 +128,12 @@ GQA_MUST_USE
 enum gqa_status gqa_scale_scores(double *scale, enum gqa_score_scale kind,
                                  const json_t *config, size_t layer);
 
-/* hf: what the preset's keys have made so far. Errors GQA_ERR_UNSUPPORTED:
- * nothing that transformers reads means the same; GQA_ERR_FORMAT. */
+/* hf: what the preset's keys have made so far; outer: likewise of what the
+ * model lies within, or NULL. Errors GQA_ERR_UNSUPPORTED: nothing that
+ * transformers reads means the same; GQA_ERR_FORMAT. */
 GQA_MUST_USE
-enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
+enum gqa_status gqa_finish_preset(json_t *hf, json_t *outer,
+                                  enum gqa_keras_finish kind,
                                   const json_t *preset);
 
 /* Whether gqa_finish_preset() reads that key of a preset. */

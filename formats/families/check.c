@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "formats/families/description.h"
+#include "formats/families/nested.h"
 #include "formats/families/remote_code.h"
 #include "formats/model/network_config.h"
 
@@ -604,6 +605,12 @@ static enum gqa_status check_keras(const struct gqa_family *f)
     for (size_t i = 0; i < k->n_rules; i++)
         if ((st = check_keras_rule(f, &k->rules[i], i)) != GQA_OK)
             return st;
+    if (k->within && !gqa_nested_find(k->within))
+        return FAIL(f, "keras", "within", NULL, NULL,
+                    "'%s' is no type of a model that holds others", k->within);
+    if (k->outer && !k->within)
+        return FAIL(f, "keras", "outer", NULL, NULL,
+                    "is of what a model lies 'within'");
     if (k->numbered_through && !gqa_family_is_encoder_decoder(f))
         return FAIL(f, "keras", "numbered_through", NULL, NULL,
                     "there is one stack only");

@@ -183,6 +183,11 @@ static int lay_over(json_t *base, const json_t *over, bool in_map)
         } else if (json_is_object(below) && json_is_object(value)) {
             if (lay_over(below, value, is_map) != 0)
                 return -1;
+        } else if (strcmp(key, "keras") == 0) {
+            /* It is not inherited, so that no null removes anything: each is
+             * what a setting stands for. */
+            if (json_object_set_new(base, key, json_deep_copy(value)) != 0)
+                return -1;
         } else if (json_object_set_new(base, key,
                                        copy_without_null(value, is_map)) != 0) {
             return -1;

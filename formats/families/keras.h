@@ -63,12 +63,19 @@ struct gqa_keras_names {
      * for the encoder's to the others.
      */
     bool numbered_through;
-    /* A norm that a whole-model .h5 numbers by a counter of the process that
-     * made it; which is which is told by their order in a layer. NULL: none.
+    /* Layers that a whole-model .h5 numbers by a counter of the process that
+     * made them; which is which is told by their order in a layer. NULL: none.
      */
-    const char *ordered_norms;
-    const json_t *config; /* Hugging Face's key to a setting of the preset */
-    gqa_texts unread;     /* keys of a preset that decide nothing */
+    gqa_texts counted;
+    /* Hugging Face's key to a setting of the preset; a key of an object within
+     * is "object.key". */
+    const json_t *config;
+    /* Hugging Face's type of the whole that such a model is a part of
+     * (nested.h), and its keys likewise, but for those of the part. NULL: it is
+     * the whole. */
+    const char *within;
+    const json_t *outer;
+    gqa_texts unread; /* keys of a preset that decide nothing */
     /* Values of its keys that nothing of Hugging Face's says. */
     const struct gqa_refusal *refusals;
     size_t n_refusals;

@@ -70,6 +70,26 @@ static const struct gqa_keras_backbone *find_named(
     return NULL;
 }
 
+/* Put at key, or in the object that key names before a "."; value is taken. */
+static enum gqa_status put(json_t *hf, const char *key, json_t *value)
+{
+    const char *dot = strchr(key, '.');
+    json_t *object = hf;
+    char name[64];
+
+    if (dot && (size_t)(dot - key) < sizeof name) {
+        memcpy(name, key, (size_t)(dot - key));
+        name[dot - key] = '\0';
+        object = json_object_get(hf, name);
+        if (!json_is_object(object) &&
+            json_object_set_new(hf, name, json_object()) == 0)
+            object = json_object_get(hf, name);
+        key = dot + 1;
+    }
+    return json_object_set_new(object, key, value) == 0 ? GQA_OK
+                                                        : gqa_fail_nomem();
+}
+
 /* What each key's setting makes of the backbone's values. */
 static enum gqa_status translate(json_t *hf, const json_t *keys,
                                  const json_t *values)
@@ -84,16 +104,16 @@ static enum gqa_status translate(json_t *hf, const json_t *keys,
         const char *said;
         const enum gqa_status st =
             gqa_setting_get(&value, &said, &setting, values);
-        json_t *copy;
+        enum gqa_status put_st;
 
         if (st != GQA_OK)
             return st;
-        /* A null that says something is written as one. */
-        if (!value && !said)
+        /* A null that says something is written as one, be it by default. */
+        if (!value && !said && !json_is_null(json_object_get(json, "default")))
             continue;
-        copy = value ? json_deep_copy(value) : json_null();
-        if (json_object_set_new(hf, key, copy) != 0)
-            return gqa_fail_nomem();
+        put_st = put(hf, key, value ? json_deep_copy(value) : json_null());
+        if (put_st != GQA_OK)
+            return put_st;
     }
     return GQA_OK;
 }
@@ -116,6 +136,7 @@ static bool is_read(const struct gqa_keras_names *names,
     return speaks_of(names->refusals, names->n_refusals, key) ||
            speaks_of(names->readings, names->n_readings, key) ||
            gqa_settings_read(names->config, key) ||
+           gqa_settings_read(names->outer, key) ||
            gqa_settings_read(backbone->config, key) ||
            gqa_finish_reads(names->finish, key);
 }
@@ -188,7 +209,26 @@ static enum gqa_status check_keys(const struct gqa_keras_names *names,
     return GQA_OK;
 }
 
-enum gqa_status gqa_config_from_preset(json_t **out, const char **backbone_type,
+/* Of the whole that the model is a part of. */
+static enum gqa_status make_outer(json_t **out,
+                                  const struct gqa_keras_names *names,
+                                  const json_t *values)
+{
+    json_t *outer = json_pack("{s:s}", "model_type", names->within);
+    enum gqa_status st;
+
+    if (!outer)
+        return gqa_fail_nomem();
+    st = translate(outer, names->outer, values);
+    if (st == GQA_OK)
+        *out = outer;
+    else
+        json_decref(outer);
+    return st;
+}
+
+enum gqa_status gqa_config_from_preset(json_t **out, json_t **outer,
+                                       const char **backbone_type,
                                        const struct gqa_family *family,
                                        const json_t *backbone)
 {
@@ -213,7 +253,9 @@ enum gqa_status gqa_config_from_preset(json_t **out, const char **backbone_type,
         (st = check_refusals(names, values)) == GQA_OK &&
         (st = translate(hf, names->config, values)) == GQA_OK &&
         (st = translate(hf, named->config, values)) == GQA_OK)
-        st = gqa_finish_preset(hf, names->finish, values);
+        st = names->within ? make_outer(outer, names, values) : GQA_OK;
+    if (st == GQA_OK)
+        st = gqa_finish_preset(hf, *outer, names->finish, values);
     if (st != GQA_OK) {
         json_decref(hf);
         return st;

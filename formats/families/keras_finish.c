@@ -1,4 +1,5 @@
 /* What of a KerasHub backbone no key for another can say. */
+#include <math.h>
 #include <string.h>
 
 #include "formats/families/behaviours.h"
@@ -46,21 +47,40 @@ static bool is_of_keras_hub(const json_t *function, const char *name)
 /* What KerasHub calls it: "relu" of "relu", or "gelu_approximate" of an object
  * whose "config" is "keras_hub>gelu_approximate". NULL: none of its own.
  * said: receives the name as it stands there. */
-static const char *t5_activation(const char **said, const json_t *preset)
+static const char *t5_activation(const char **said, const json_t *json)
 {
-    const json_t *json = json_object_get(preset, "activation");
     const char *package;
 
     *said = json_string_value(
         json_is_object(json) ? json_object_get(json, "config") : json);
-    if (!json)
-        return "relu";
     if (!*said)
         return NULL;
     package = strchr(*said, '>');
     if ((package || json_is_object(json)) && !is_of_keras_hub(json, *said))
         return NULL;
     return package ? package + 1 : *said;
+}
+
+/* *word: of transformers; NULL: the key is not there. */
+static enum gqa_status find_activation(const char **word, const char *key,
+                                       const json_t *preset)
+{
+    const json_t *json = json_object_get(preset, key);
+    const char *said;
+    const char *name = t5_activation(&said, json);
+
+    *word = NULL;
+    for (size_t i = 0; i < sizeof t5_activations / sizeof *t5_activations; i++)
+        if (name && strcmp(name, t5_activations[i].keras) == 0)
+            *word = t5_activations[i].hf;
+    if (*word || !json)
+        return GQA_OK;
+    return gqa_fail(GQA_ERR_UNSUPPORTED,
+                    "%s is '%.80s'; KerasHub's relu, silu, gelu and "
+                    "gelu_approximate are the same in transformers, of others "
+                    "that is not known: what it is there may be said with "
+                    "--config and a Hugging Face configuration",
+                    key, said ? said : "?");
 }
 
 /*
@@ -71,21 +91,13 @@ static enum gqa_status t5_feed_forward(json_t *hf, const json_t *preset)
 {
     const json_t *gate = json_object_get(preset, "use_gated_activation");
     const bool gated = !json_is_false(gate);
-    const char *word = NULL;
-    const char *said;
-    const char *name = t5_activation(&said, preset);
-    enum gqa_status st;
+    const char *word;
+    enum gqa_status st = find_activation(&word, "activation", preset);
 
-    for (size_t i = 0; i < sizeof t5_activations / sizeof *t5_activations; i++)
-        if (name && strcmp(name, t5_activations[i].keras) == 0)
-            word = t5_activations[i].hf;
+    if (st != GQA_OK)
+        return st;
     if (!word)
-        return gqa_fail(GQA_ERR_UNSUPPORTED,
-                        "activation is '%.80s'; KerasHub's relu, silu, gelu "
-                        "and gelu_approximate are the same in transformers, "
-                        "of others that is not known: what it is there may be "
-                        "said with --config and a Hugging Face configuration",
-                        said ? said : "?");
+        word = "relu";
     if (!gated)
         return set_new(hf, "feed_forward_proj", json_string(word));
     if (strcmp(word, "gelu") == 0 &&
@@ -384,9 +396,45 @@ static enum gqa_status finish_smollm3(json_t *hf, const json_t *preset)
     return st;
 }
 
+/* --- T5Gemma -------------------------------------------------------------- */
+
+static const char *const t5gemma_keys[] = {"hidden_activation", NULL};
+
+/* transformers 5 takes none but a whole number for it, and KerasHub's default
+ * is a real one. */
+static enum gqa_status make_whole(json_t *hf)
+{
+    static const char key[] = "query_pre_attn_scalar";
+    const json_t *said = json_object_get(hf, key);
+    const double value = json_number_value(said);
+
+    if (!json_is_real(said) || value != floor(value) || fabs(value) > 1e9)
+        return GQA_OK;
+    return set_new(hf, key, json_integer((json_int_t)value));
+}
+
+static enum gqa_status finish_t5gemma(json_t *hf, json_t *outer,
+                                      const json_t *preset)
+{
+    json_t *const sides[] = {hf, json_object_get(outer, "encoder")};
+    const char *word;
+    enum gqa_status st = find_activation(&word, t5gemma_keys[0], preset);
+
+    /* What transformers calls gelu_new is the same; T5Gemma has this name. */
+    if (!word || strcmp(word, "gelu_new") == 0)
+        word = "gelu_pytorch_tanh";
+    for (size_t i = 0; st == GQA_OK && i < 2 && sides[i]; i++) {
+        st = set_new(sides[i], t5gemma_keys[0], json_string(word));
+        if (st == GQA_OK)
+            st = make_whole(sides[i]);
+    }
+    return st;
+}
+
 /* --- Which ---------------------------------------------------------------- */
 
-enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
+enum gqa_status gqa_finish_preset(json_t *hf, json_t *outer,
+                                  enum gqa_keras_finish kind,
                                   const json_t *preset)
 {
     switch (kind) {
@@ -406,6 +454,8 @@ enum gqa_status gqa_finish_preset(json_t *hf, enum gqa_keras_finish kind,
         return finish_gemma3(hf, preset);
     case GQA_KERAS_FINISH_SMOLLM3:
         return finish_smollm3(hf, preset);
+    case GQA_KERAS_FINISH_T5GEMMA:
+        return finish_t5gemma(hf, outer, preset);
     default:
         return GQA_OK;
     }
@@ -430,6 +480,8 @@ bool gqa_finish_reads(enum gqa_keras_finish kind, const char *key)
         return is_among(gemma3_keys, key);
     case GQA_KERAS_FINISH_SMOLLM3:
         return is_among(smollm3_keys, key);
+    case GQA_KERAS_FINISH_T5GEMMA:
+        return is_among(t5gemma_keys, key);
     default:
         return false;
     }

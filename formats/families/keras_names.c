@@ -42,7 +42,8 @@ static const char *path_below(const struct reading *in, size_t i)
     const struct gqa_keras_prefix *prefix = in->prefix;
     const char *path = in->paths[i];
 
-    /* A path that number_norms() has cut within the prefix is below none. */
+    /* A path that number_layers() has changed within the prefix is below none.
+     */
     if (!path || strnlen(path, prefix->length) < prefix->length ||
         strncmp(path, in->paths[prefix->at], prefix->length) != 0)
         return NULL;
@@ -86,15 +87,39 @@ static bool path_matches(const char *pattern, const char *prefix,
     return gqa_pattern_match(expanded, path, layer, NULL);
 }
 
-/* "/" before the norm's name; NULL: there is no such part. */
-static char *find_component(char *path, const char *name)
+/* The component of a path that is this name, with a number behind it or
+ * without. NULL: there is none, or it has its order already, for a family that
+ * was tried before. end: receives what follows it. */
+static const char *find_counted(const char *path, const char *name,
+                                const char **end)
 {
     const size_t n = strlen(name);
 
-    for (char *at = strchr(path, '/'); at; at = strchr(at + 1, '/'))
-        if (strncmp(at + 1, name, n) == 0)
+    for (const char *at = path; at; at = strchr(at, '/')) {
+        at += *at == '/';
+        if (strncmp(at, name, n) != 0)
+            continue;
+        *end = at + n;
+        if (**end == '_')
+            *end += 1 + strspn(*end + 1, "0123456789");
+        if (**end == '/')
             return at;
+    }
     return NULL;
+}
+
+/* Put the order of a layer into its place in a path. */
+static enum gqa_status put_order(char **path, size_t at, const char *end,
+                                 const char *name, size_t order)
+{
+    char *numbered;
+
+    if (asprintf(&numbered, "%.*s%s.%zu%s", (int)at, *path, name, order, end) <
+        0)
+        return gqa_fail_nomem();
+    free(*path);
+    *path = numbered;
+    return GQA_OK;
 }
 
 /*
@@ -102,28 +127,35 @@ static char *find_component(char *path, const char *name)
  * made them ("t5_layer_norm_15"), so which is which is told by their order
  * in a layer alone: "t5_layer_norm.0" and so on.
  */
-static void number_norms(struct reading *in, const char *norm)
+static enum gqa_status number_layers(struct reading *in, const char *name)
 {
-    const char *layer = "";
-    size_t n_layer = 0;
-    unsigned count = 0;
+    char layer[256] = "", counted[256] = "";
+    size_t order = 0;
 
     for (size_t i = 0; i < in->n; i++) {
-        char *at = in->paths[i] ? find_component(in->paths[i], norm) : NULL;
-        size_t n;
+        char is_layer[sizeof layer], is_counted[sizeof counted];
+        const char *end;
+        const char *at =
+            in->paths[i] ? find_counted(in->paths[i], name, &end) : NULL;
+        enum gqa_status st;
 
-        /* Numbered already, for a family that was tried before. */
-        if (!at || at[strlen(norm) + 1] == '.')
+        if (!at)
             continue;
-        n = (size_t)(at - in->paths[i]);
-        if (n != n_layer || strncmp(in->paths[i], layer, n) != 0)
-            count = 0;
-        layer = in->paths[i];
-        n_layer = n;
-        /* Paths have room for it; a longer one is no norm that we know. */
-        snprintf(at, strlen(norm) + GQA_KERAS_PATH_ROOM, "/%s.%u/weight", norm,
-                 count++);
+        snprintf(is_layer, sizeof is_layer, "%.*s", (int)(at - in->paths[i]),
+                 in->paths[i]);
+        snprintf(is_counted, sizeof is_counted, "%.*s", (int)(end - at), at);
+        if (*counted == '\0' || strcmp(is_layer, layer) != 0)
+            order = 0;
+        else if (strcmp(is_counted, counted) != 0)
+            order++;
+        memcpy(layer, is_layer, sizeof layer);
+        memcpy(counted, is_counted, sizeof counted);
+        st = put_order(&in->paths[i], (size_t)(at - in->paths[i]), end, name,
+                       order);
+        if (st != GQA_OK)
+            return st;
     }
+    return GQA_OK;
 }
 
 static bool any_path_has(const struct reading *in, const char *component)
@@ -361,8 +393,6 @@ static void try_family(struct best *best, struct gqa_family *family,
     const size_t n_backbones = family->keras.n_backbones;
     bool better = false;
 
-    if (in->legacy && family->keras.ordered_norms)
-        number_norms(in, family->keras.ordered_norms);
     for (size_t i = 0; i < n_backbones * in->prefixes.n; i++) {
         const size_t backbone = i % n_backbones;
         size_t first = 0;
@@ -390,6 +420,18 @@ static void try_family(struct best *best, struct gqa_family *family,
         gqa_family_free(family);
 }
 
+/* All that a family says to be counted, where a file counts. */
+static enum gqa_status number_all(struct reading *in,
+                                  const struct gqa_keras_names *names)
+{
+    enum gqa_status st = GQA_OK;
+
+    for (gqa_texts name = in->legacy ? names->counted : NULL;
+         name && *name && st == GQA_OK; name++)
+        st = number_layers(in, *name);
+    return st;
+}
+
 static enum gqa_status try_families(struct best *best, struct match *matches,
                                     struct reading *in,
                                     const struct gqa_family_choice *choice)
@@ -404,6 +446,10 @@ static enum gqa_status try_families(struct best *best, struct match *matches,
             continue;
         if ((st = gqa_family_load(&family, choice, i, NULL)) != GQA_OK)
             return st;
+        if ((st = number_all(in, &family->keras)) != GQA_OK) {
+            gqa_family_free(family);
+            return st;
+        }
         try_family(best, family, i, matches, in);
     }
     return GQA_OK;

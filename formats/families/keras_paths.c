@@ -11,7 +11,7 @@ bool gqa_keras_is_training_state(const char *path)
 
 char *gqa_keras_normal_path(const char *name, bool legacy)
 {
-    char *path = malloc(strlen(name) + GQA_KERAS_PATH_ROOM);
+    char *path = malloc(strlen(name) + 1);
     char *to = path;
 
     if (!path)

@@ -5,9 +5,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Bytes that a normal path has to spare, for who numbers a part of it. */
-enum { GQA_KERAS_PATH_ROOM = 16 };
-
 /* Deeper than any model is wrapped. */
 enum { GQA_KERAS_MAX_PREFIXES = 8 };
 

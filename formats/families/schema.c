@@ -92,6 +92,7 @@ static const char *const finish_words[] = {
     [GQA_KERAS_FINISH_GEMMA2] = "gemma2",
     [GQA_KERAS_FINISH_GEMMA3] = "gemma3",
     [GQA_KERAS_FINISH_SMOLLM3] = "smollm3",
+    [GQA_KERAS_FINISH_T5GEMMA] = "t5gemma",
     NULL,
 };
 
@@ -574,8 +575,10 @@ static const struct gqa_field keras_fields[] = {
      .more = &keras_rule_schema, REQUIRED,
      .count_offset = offsetof(struct gqa_keras_names, n_rules)},
     FLAG("numbered_through", gqa_keras_names, numbered_through),
-    TEXT("ordered_norms", gqa_keras_names, ordered_norms),
+    TEXTS("counted", gqa_keras_names, counted),
     {"config", GQA_FIELD_SETTINGS, AT(gqa_keras_names, config)},
+    TEXT("within", gqa_keras_names, within),
+    {"outer", GQA_FIELD_SETTINGS, AT(gqa_keras_names, outer)},
     TEXTS("unread", gqa_keras_names, unread),
     LIST("refuse", gqa_keras_names, refusals, n_refusals, refusal_schema),
     LIST("readings", gqa_keras_names, readings, n_readings, refusal_schema),

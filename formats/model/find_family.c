@@ -530,20 +530,31 @@ static enum gqa_status take_config(struct gqa_model_builder *b)
             b->config_path, n_backbones);
     if (backbone) {
         const enum gqa_status st = gqa_config_from_preset(
-            &b->config, &b->backbone_type, b->family, backbone);
+            &b->config, &b->outer, &b->backbone_type, b->family, backbone);
 
         if (st != GQA_OK)
             return gqa_fail_prefix(st, "%s", b->config_path);
-        /* Some presets do not say so, but the variables do. */
+        /* Some presets do not say so, but the variables do. Of a part and its
+         * whole loaders read either. */
         json_object_set_new(b->config, "tie_word_embeddings",
                             json_boolean(!has_unembedding(b)));
+        if (b->outer)
+            json_object_set_new(b->outer, "tie_word_embeddings",
+                                json_boolean(!has_unembedding(b)));
         return GQA_OK;
     }
     /* A Keras model of other layers describes those, not the architecture. */
     if (json_object_get(given, "class_name"))
         return GQA_OK;
-    if (b->nested)
+    if (b->nested) {
         given = json_object_get(given, b->nested->config);
+        if (!json_is_object(given))
+            return gqa_fail(GQA_ERR_FORMAT,
+                            "%s: there is no '%s', which describes the model "
+                            "within a '%s'",
+                            b->config_path, b->nested->config,
+                            b->nested->model_type);
+    }
     b->config = json_deep_copy(given);
     return b->config ? GQA_OK : gqa_fail_nomem();
 }
@@ -600,6 +611,8 @@ static enum gqa_status find_family(struct gqa_model_builder *b)
     if ((st = take_names(b)) != GQA_OK)
         return st;
     if (b->family) {
+        if (b->family->keras.within)
+            b->nested = gqa_nested_find(b->family->keras.within);
         /* The names told the family; the type, which those do not tell
          * everywhere, is needed for what differs by it. */
         if ((st = take_config(b)) != GQA_OK)

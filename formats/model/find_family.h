@@ -27,7 +27,8 @@ struct gqa_model_builder {
     bool keeps_names; /* names are not tried without what stands before them */
     const struct gqa_nested *nested; /* of what holds the model, or NULL */
     json_t *config;                  /* Hugging Face's, owned, or NULL */
-    const char *config_path;         /* for messages */
+    json_t *outer; /* of the whole, where that of KerasHub's says it; owned */
+    const char *config_path; /* for messages */
 };
 
 /*

@@ -462,6 +462,16 @@ static void set_count(json_t *config, gqa_texts keys, uint64_t value)
         json_object_set_new(config, keys[0], json_integer((json_int_t)value));
 }
 
+/* That of the whole, or its type where there is none. */
+static json_t *outer_as_given(const struct gqa_model_builder *b)
+{
+    const json_t *given = gqa_checkpoint_config(b->checkpoint);
+
+    return given && !json_object_get(given, "class_name")
+               ? json_deep_copy(given)
+               : json_pack("{s:s}", "model_type", b->nested->model_type);
+}
+
 /* A configuration of what is known without one. */
 static enum gqa_status fill_config(struct gqa_model *m,
                                    struct gqa_model_builder *b)
@@ -474,7 +484,10 @@ static enum gqa_status fill_config(struct gqa_model *m,
     b->config = NULL;
     if (b->nested) {
         m->within = b->nested->config;
-        m->outer_config = json_deep_copy(gqa_checkpoint_config(b->checkpoint));
+        m->outer_config = b->outer;
+        b->outer = NULL;
+        if (!m->outer_config)
+            m->outer_config = outer_as_given(b);
         if (!m->outer_config)
             return gqa_fail_nomem();
     }
@@ -540,6 +553,7 @@ done:
     free(b.found);
     gqa_family_free(b.family);
     json_decref(b.config);
+    json_decref(b.outer);
     return st;
 }
 

@@ -61,13 +61,16 @@ enum gqa_status gqa_params_from_keras(struct gqa_params *params, size_t *number,
  * Hugging Face's configuration for a KerasHub backbone's (as
  * gqa_config_backbone() finds it): the same function. backbone_type: NULL where
  * the variables do not tell; then the backbone's class does, and it receives
- * that, lent by the family. The caller owns *out.
+ * that, lent by the family. outer: receives that of the whole where such a
+ * model is a part of one (gqa_keras_names), without what describes the part;
+ * else it is left as it is. The caller owns both.
  *
  * Errors GQA_ERR_UNSUPPORTED, naming the key that nothing of transformers
  * says, or that is not known; GQA_ERR_FORMAT, GQA_ERR_NOMEM.
  */
 GQA_MUST_USE
-enum gqa_status gqa_config_from_preset(json_t **out, const char **backbone_type,
+enum gqa_status gqa_config_from_preset(json_t **out, json_t **outer,
+                                       const char **backbone_type,
                                        const struct gqa_family *family,
                                        const json_t *backbone);
 

@@ -26,3 +26,10 @@ convert "$cases/gemma3-full" 4
 convert "$cases/smollm3" 2
 convert "$cases/smollm3-mha" 4
 convert "$cases/gemma-mqa" 1
+convert "$cases/gemma2-plain" 4
+convert "$cases/mixtral-whole/model.h5" 4
+convert "$cases/qwen_moe-whole/model.h5" 4
+convert "$cases/qwen3_moe-whole/model.h5" 4
+convert "$cases/t5gemma" 2
+convert "$cases/t5gemma-mha" 4
+convert "$cases/t5gemma-whole/model.h5" 4

@@ -37,6 +37,8 @@ try smollm3 's/"attention_bias": false/"attention_bias": true/'
 try smollm3 's/"partial_rotary_factor": 1.0/"partial_rotary_factor": 0.5/'
 try smollm3 ':a;N;$!ba;s/("rope_layer_enabled_list": \[)[^]]*/\1 "no" /'
 try smollm3 's/"num_layers": 2/"num_layers": 2.5/'
+try t5gemma 's/"hidden_activation": "gelu_approximate"/"hidden_activation": "leaky_relu"/'
+try t5gemma 's/"decoder_num_layers": 2/"decoder_num_layers": 3/'
 ls
 
 # Others
@@ -59,6 +61,12 @@ try mistral 's/"preprocessor": null/"teacher": {"class_name": "MistralBackbone",
 gqa-convert -q -g 2 --expand "$DATA/kerashub/mistral" stock/
 gqa-convert -q -g 2 --config stock/config.json in out.gqa
 echo "exit $?"
+# One of another model than that which holds it is none.
+gqa-convert -q -g 1 --config stock/config.json "$DATA/kerashub/t5gemma" no.gqa
+echo "exit $?"
+gqa-convert -q -g 2 "$DATA/kerashub/t5gemma" t5gemma/
+gqa-convert -q -g 1 --config t5gemma/config.json "$DATA/kerashub/t5gemma" said/ &&
+    diff t5gemma/config.json said/config.json
 ls
 
 # A little otherwise: told of.

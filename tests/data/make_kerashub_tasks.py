@@ -67,7 +67,11 @@ def falcon(n_layers=2):
         preprocessor=None)
 
 
-class Listener:
+class Drawn:
+    """What looks back at drawn rows, or hears drawn frames."""
+
+
+class Listener(Drawn):
     """Whisper and its logits, of which KerasHub has no task. A token stands for two frames."""
 
     def __init__(self, n_layers=2):
@@ -115,7 +119,7 @@ def greedy(task, ids, target):
 
 
 def reference(path, task):
-    target = TARGET if isinstance(task, (M.Seq2SeqLM, Listener)) else None
+    target = TARGET if isinstance(task, (M.Seq2SeqLM, Drawn)) else None
     tensors = {
         "input_ids": TEXT, "lengths": np.full(len(TEXT), TEXT.shape[1]),
         "logits": logits_of(task, TEXT, target).astype("float32"), "greedy": greedy(task, TEXT, target)}

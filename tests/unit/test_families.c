@@ -315,6 +315,14 @@ static const struct refusal refusals[] = {
      "\"b.weight\", \"unused_rows\": 2, \"turned\": true}]},\n\"logits\"",
      "key 'keras.rules[0]': 'unused_rows' is at most 8"},
     {"\"logits\"",
+     "\"keras\": {\"backbones\": [], \"rules\": [], \"within\": \"lama\"},\n"
+     "\"logits\"",
+     "key 'keras.within': 'lama' is no type of a model that holds others"},
+    {"\"logits\"",
+     "\"keras\": {\"backbones\": [], \"rules\": [], \"outer\": {\"a\": 1}},\n"
+     "\"logits\"",
+     "key 'keras.outer': is of what a model lies 'within'"},
+    {"\"logits\"",
      "\"keras\": {\"backbones\": [], \"rules\": [{\"path\": \"a\", \"is\": "
      "\"b.bias\", \"convolution\": true}]},\n\"logits\"",
      "key 'keras.rules[0]': a 'convolution' is a weight of one part"},
