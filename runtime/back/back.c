@@ -295,9 +295,9 @@ static enum gqa_status clip_back(const struct attention *at, bool queries,
     return st;
 }
 
-/* Of heads whose ends alone turn: in place, rotated back. */
-static enum gqa_status ends_back(const struct attention *at,
-                                 const struct gqa_heads *heads)
+/* Of heads that turn by themselves: in place, rotated back. */
+static enum gqa_status apart_back(const struct attention *at,
+                                  const struct gqa_heads *heads)
 {
     const struct gqa_tape *t = at->tape;
     const struct gqa_rope *rope = at->a->rope;
@@ -308,7 +308,7 @@ static enum gqa_status ends_back(const struct attention *at,
         .head_dim = at->a->heads->head_dim,
     };
 
-    if (!rope || rope->first == 0)
+    if (!gqa_tape_turns_apart(at->a))
         return GQA_OK;
     op.q_place.base += rope->first;
     op.n_pairs = rope->n_pairs;
@@ -337,21 +337,32 @@ static enum gqa_status clear_keys(const struct attention *at, uint64_t n_rows)
     return st == GQA_OK && at->v.x != at->k.x ? clear(at, &at->v, n_rows) : st;
 }
 
+static enum gqa_status norms_back(const struct attention *at, bool queries,
+                                  bool keys)
+{
+    enum gqa_status st =
+        queries ? heads_back(at, &at->q, &at->a->q_norm, at->room->q_plain)
+                : GQA_OK;
+
+    return st == GQA_OK && keys
+               ? heads_back(at, &at->k, &at->a->k_norm, at->room->k_plain)
+               : st;
+}
+
 /* From d of heads as turn_back() leaves them, to d of projections. */
 static enum gqa_status plain_back(const struct attention *at, bool queries,
                                   bool keys, uint64_t n_rows)
 {
-    enum gqa_status st = queries ? ends_back(at, &at->q) : GQA_OK;
+    const bool turned = at->a->norms_turned;
+    enum gqa_status st = turned ? norms_back(at, queries, keys) : GQA_OK;
 
+    if (st == GQA_OK && queries)
+        st = apart_back(at, &at->q);
     if (st == GQA_OK && keys)
-        st = ends_back(at, &at->k);
+        st = apart_back(at, &at->k);
     if (st == GQA_OK)
         st = clip_back(at, queries, keys, n_rows);
-    if (st == GQA_OK && queries)
-        st = heads_back(at, &at->q, &at->a->q_norm, at->room->q_plain);
-    return st == GQA_OK && keys
-               ? heads_back(at, &at->k, &at->a->k_norm, at->room->k_plain)
-               : st;
+    return st == GQA_OK && !turned ? norms_back(at, queries, keys) : st;
 }
 
 /* To d of projections: of queries, and from the caches of keys and values; the

@@ -104,6 +104,11 @@ static enum gqa_status project(const struct run *run, struct gqa_heads *out,
     return gqa_part_linear(run->r, room, in, n_rows, l, NULL);
 }
 
+bool gqa_tape_turns_apart(const struct gqa_attention_block *a)
+{
+    return a->rope && (a->rope->first > 0 || a->norms_turned);
+}
+
 struct gqa_turn_op gqa_tape_turn(const struct gqa_tape *t,
                                  const struct gqa_attention_block *a,
                                  const struct gqa_tape_attention *room,
@@ -114,8 +119,7 @@ struct gqa_turn_op gqa_tape_turn(const struct gqa_tape *t,
     struct gqa_turn_op op = {.capacity = capacity,
                              .head_dim = a->heads->head_dim};
 
-    /* The ends of heads turn by themselves. */
-    if (a->rope && a->rope->first == 0) {
+    if (a->rope && !gqa_tape_turns_apart(a)) {
         op.cos_sin = gqa_angles_of(&t->angles, t->runtime->network, a->rope);
         op.n_pairs = a->rope->n_pairs;
         op.interleaved = a->rope->interleaved;
@@ -156,6 +160,23 @@ static enum gqa_status norm_heads(const struct run *run, void *plain,
     return st == GQA_OK && norm->kind != GQA_NORM_NONE
                ? r->backend->norm_heads(r->device, heads->x, heads->width,
                                         &normed, width, &op)
+               : st;
+}
+
+/* Queries' and keys', of what there is of them. */
+static enum gqa_status norm_both(const struct run *run,
+                                 const struct gqa_tape_attention *room,
+                                 const struct gqa_attention_block *a,
+                                 uint64_t n_rows, const struct gqa_heads *q,
+                                 const struct gqa_heads *k)
+{
+    void *k_plain = room->k_plain != room->q_plain ? room->k_plain : NULL;
+    enum gqa_status st = GQA_OK;
+
+    if (q)
+        st = norm_heads(run, room->q_plain, a, q, n_rows, &a->q_norm);
+    return st == GQA_OK && k
+               ? norm_heads(run, k_plain, a, k, n_rows, &a->k_norm)
                : st;
 }
 
@@ -207,19 +228,19 @@ static enum gqa_status turn(const struct run *run,
     const struct gqa_runtime *r = run->r;
     const struct gqa_turn_op op =
         gqa_tape_turn(run->tape, a, room, q, k, v, capacity);
-    void *k_plain = room->k_plain != room->q_plain ? room->k_plain : NULL;
+    const bool apart = gqa_tape_turns_apart(a);
     enum gqa_status st = GQA_OK;
 
-    if (q)
-        st = norm_heads(run, room->q_plain, a, q, n_rows, &a->q_norm);
-    if (st == GQA_OK && k)
-        st = norm_heads(run, k_plain, a, k, n_rows, &a->k_norm);
+    if (!a->norms_turned)
+        st = norm_both(run, room, a, n_rows, q, k);
     if (st == GQA_OK && a->clip > 0)
         st = clip_all(run, room, a, n_rows, q, k, v);
-    if (st == GQA_OK && a->rope && a->rope->first && q)
+    if (st == GQA_OK && apart && q)
         st = gqa_part_rotate(r, a, q, &run->tape->angles);
-    if (st == GQA_OK && a->rope && a->rope->first && k)
+    if (st == GQA_OK && apart && k)
         st = gqa_part_rotate(r, a, k, &run->tape->angles);
+    if (st == GQA_OK && a->norms_turned)
+        st = norm_both(run, room, a, n_rows, q, k);
     return st == GQA_OK ? r->backend->gradients->turn(r->device, &op) : st;
 }
 
@@ -257,7 +278,7 @@ static enum gqa_status project_joint(const struct run *run,
 
     gqa_joint_heads(q, &k, &v, r, a, room->q);
     op = gqa_tape_turn(run->tape, a, room, q, &k, &v, capacity);
-    if (ops->project && !bias->data && !(a->rope && a->rope->first))
+    if (ops->project && !bias->data && !gqa_tape_turns_apart(a))
         st = ops->project(r->device, &done, &op, in, weight);
     if (st != GQA_OK || done)
         return st;

@@ -185,6 +185,10 @@ enum gqa_status gqa_tape_set_summaries(const struct gqa_tape *tape,
                                        size_t i);
 uint64_t gqa_tape_n_summaries(const struct gqa_tape_stack *stack, size_t i);
 
+/* Whether heads turn by themselves, before what keeps them: their ends alone,
+ * or before they are normed. */
+bool gqa_tape_turns_apart(const struct gqa_attention_block *attention);
+
 /* What turns an attention's heads: queries and keys that are given, NULL those
  * that are not; keys and values are kept in the room's caches. */
 struct gqa_turn_op gqa_tape_turn(const struct gqa_tape *tape,

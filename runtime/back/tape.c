@@ -45,7 +45,7 @@ static enum gqa_status make_stack(struct gqa_tape *t, size_t i)
 }
 
 /* What has no way back: rows that would have to be made again before a norm, or
- * are widened behind it, and norms of heads that are rotated already. */
+ * are widened behind it. */
 static enum gqa_status check_network(const struct gqa_network *n)
 {
     for (size_t i = 0; i < n->n_stacks; i++) {
@@ -58,11 +58,6 @@ static enum gqa_status check_network(const struct gqa_network *n)
             return gqa_fail(GQA_ERR_UNSUPPORTED,
                             "a model that norms what it makes of frames cannot "
                             "be trained");
-        for (size_t j = 0; j < n->stacks[i].n_blocks; j++)
-            if (n->stacks[i].blocks[j].self.norms_turned)
-                return gqa_fail(GQA_ERR_UNSUPPORTED,
-                                "a model that norms queries and keys behind "
-                                "their rotation cannot be trained");
     }
     return GQA_OK;
 }

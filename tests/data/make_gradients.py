@@ -33,7 +33,8 @@ MODELS = ["runtime/llama", "runtime/llama-grouped", "runtime/mistral", "runtime/
           "families/musicgen", "families/gpt2-cross", "families/t5gemma", "families/udop", "families/bloom-normed", "families/chatglm",
           "families/longt5", "families/longt5-global", "families/nllb_moe",
           "families/nllb_moe-bias", "families/donut", "families/ernie4_5_moe", "families/dots1",
-          "families/granitemoeshared", "families/switch_transformers-full", "families/gpt_oss"]
+          "families/granitemoeshared", "families/switch_transformers-full", "families/gpt_oss", "families/hunyuan",
+          "families/hunyuan-moe"]
 ENCODER_DECODERS = ["families/switch_transformers", "families/switch_transformers-full", "families/blenderbot_small", "families/udop", "families/longt5",
                     "families/longt5-global", "families/nllb_moe", "families/nllb_moe-bias"]
 TEMPERATURE, LABELS, ELEMENTS = 1.5, 0.2, 16

@@ -45,6 +45,7 @@ static const char *const fixtures[] = {
     "families/dots1",
     "families/granitemoeshared",
     "families/gpt_oss",
+    "families/hunyuan",
     "families/bloom-normed",
     "families/opt-350m",
 };

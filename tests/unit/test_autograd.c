@@ -54,6 +54,8 @@ static const char *const fixtures[] = {
     "families/granitemoeshared",
     "families/switch_transformers-full",
     "families/gpt_oss",
+    "families/hunyuan",
+    "families/hunyuan-moe",
 };
 
 enum { N_FIXTURES = sizeof fixtures / sizeof *fixtures };
