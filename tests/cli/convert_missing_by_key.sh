@@ -1,4 +1,5 @@
-# Parameters that a key of the configuration says are not there: the key is named.
+# Parameters that a key of the configuration says are not there: the key is named,
+# where the model cannot do without them. TrOCR can, whose positions are computed then.
 for case in "nllb_moe share_encoder_decoder_embeddings false model.shared" \
     "trocr use_learned_position_embeddings false decoder.model.decoder.embed_pos"; do
     read -r family key value names <<<"$case"
