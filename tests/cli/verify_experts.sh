@@ -45,7 +45,3 @@ for name in chatglm olmo-clip; do
     gqa-convert -q -f -m aligned -g 2 "$DATA/families/$name" out.gqa
     echo "exit $?"
 done
-# What is run and has no way back
-gqa-convert -q -f -g 2 "$DATA/families/hunyuan-alpha" out.gqa
-gqa-uptrain -q --steps 1 --teacher "$DATA/families/hunyuan-alpha" out.gqa trained.gqa
-echo "exit $?"
