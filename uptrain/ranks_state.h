@@ -30,6 +30,7 @@ struct gqa_ranks {
     pthread_cond_t changed;
     /* Under the lock. */
     struct gqa_communicator *communicator;
+    bool has_begun;       /* the watcher */
     bool is_over;         /* who ends now is not missed */
     bool is_lost;         /* some rank has failed or is gone */
     bool was_interrupted; /* before that */

@@ -93,6 +93,15 @@ static void wait_for_end(struct gqa_ranks *r)
         r->stuck(r->why);
 }
 
+/* All that it takes is taken. */
+static void say_begun(struct gqa_ranks *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->has_begun = true;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
 static void *watch(void *arg)
 {
     struct gqa_ranks *r = arg;
@@ -105,6 +114,7 @@ static void *watch(void *arg)
     for (unsigned i = 0; i < r->n; i++)
         list[i] = (struct pollfd){.fd = r->links[i].watch, .events = POLLIN};
     list[r->n] = (struct pollfd){.fd = r->wake[0], .events = POLLIN};
+    say_begun(r);
     while (list[r->n].revents == 0 && !r->is_lost) {
         if (poll(list, r->n + 1, -1) < 0)
             continue;
@@ -132,6 +142,13 @@ enum gqa_status gqa_ranks_watch(struct gqa_ranks *r)
     if (errno != 0)
         return gqa_fail_errno("cannot start a thread");
     r->is_watched = true;
+    /* Whoever forks while a thread is set up may leave the child with locks of
+     * the allocator that nobody opens (those of sanitizers): from here on this
+     * one only waits. */
+    pthread_mutex_lock(&r->lock);
+    while (!r->has_begun && !r->is_lost)
+        pthread_cond_wait(&r->changed, &r->lock);
+    pthread_mutex_unlock(&r->lock);
     return GQA_OK;
 }
 
