@@ -115,13 +115,27 @@ bool gqa_value_fits(const json_t *value, enum gqa_value_kind kind)
     }
 }
 
-void gqa_value_text(char *out, size_t size, const json_t *value)
+static void dump_text(char *out, size_t size, const json_t *value)
 {
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT |
                                        gqa_json_real_flags(value));
 
     snprintf(out, size, "%s", text ? text : "?");
     free(text);
+}
+
+/* What maps are asked for takes no memory: without, the answer would be that
+ * they do not have it. */
+void gqa_value_text(char *out, size_t size, const json_t *value)
+{
+    if (json_is_boolean(value))
+        snprintf(out, size, "%s", json_is_true(value) ? "true" : "false");
+    else if (json_is_null(value))
+        snprintf(out, size, "null");
+    else if (json_is_integer(value))
+        snprintf(out, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else
+        dump_text(out, size, value);
 }
 
 /* --- Settings ------------------------------------------------------------ */
