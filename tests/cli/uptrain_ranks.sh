@@ -57,8 +57,8 @@ cmp 2.gqa again.gqa
 echo "== taken up by another number of them"
 ranks 2 -q --steps 8 --checkpoint state --every 1 model.gqa split.gqa 2>/dev/null
 until [[ -e state/uptrain-state.safetensors ]]; do :; done
-kill -s KILL "${pids[0]}"
-ends >/dev/null # they may have been quick
+# Bash tells of one that was killed wherever it comes to know it
+{ kill -s KILL "${pids[0]}"; ends; } >/dev/null 2>&1 # they may have been quick
 rm -f split.gqa
 cp -r state other
 ranks 3 -q --steps 8 --checkpoint state --log three.log model.gqa split.gqa
@@ -79,8 +79,7 @@ for victim in 0 1; do
     ranks 2 -q --steps 100000 --eval-every 100000 --log "killed$victim.log" \
         model.gqa killed.gqa 2>killed.err
     until [[ -s killed$victim.log ]]; do sleep 0.1; done
-    kill -s KILL "${pids[victim]}"
-    ends
+    { kill -s KILL "${pids[victim]}"; ends; } 2>/dev/null
     cat killed.err
 done
 echo "== one is stopped: the first keeps the state"
