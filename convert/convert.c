@@ -236,7 +236,8 @@ static enum gqa_status summarise(struct gqa_conversion *c)
     c->elapsed_s = gqa_clock_s() - c->start_s;
     if (c->options->common.json)
         st = gqa_summary_json(&c->json, c);
-    else if (c->options->plan.method == GQA_METHOD_MEAN)
+    else if (c->options->common.log_level >= GQA_LOG_WARN &&
+             c->options->plan.method == GQA_METHOD_MEAN)
         st = gqa_could_align(&c->could_align, c->plan);
     return st == GQA_OK ? c->report(c) : st;
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/strings.h"
+
 static const char self[] = "self";
 
 /* Whether there is nothing else. */
@@ -101,21 +103,19 @@ void gqa_data_list_clear(struct gqa_data_list *list)
 
 enum gqa_data_kind gqa_data_kind_of(const unsigned char *start, size_t n)
 {
-    static const unsigned char npy[] = "\x93NUMPY", mark[] = "\xef\xbb\xbf";
-    size_t i = 0;
+    static const unsigned char npy[] = "\x93NUMPY";
+    const size_t first = gqa_utf8_mark(start, n);
+    size_t i = first;
 
     if (n >= sizeof npy - 1 && memcmp(start, npy, sizeof npy - 1) == 0)
         return GQA_DATA_TOKENS;
     /* A header of safetensors: its length, below 2^32, then JSON. */
     if (n > 8 && start[8] == '{' && memcmp(start + 4, "\0\0\0\0", 4) == 0)
         return GQA_DATA_TOKENS;
-    /* Editors put it before numbers, too. */
-    if (n > sizeof mark - 1 && memcmp(start, mark, sizeof mark - 1) == 0)
-        i = sizeof mark - 1;
     while (i < n && start[i] != '\0' &&
            strchr("0123456789 ,|\t\r\n-", start[i]))
         i++;
-    if (i == n && n > 0)
+    if (i == n && n > first)
         return GQA_DATA_TOKENS;
     /* Archives and UTF-16 have zeros soon; text has none. */
     return memchr(start, '\0', n) ? GQA_DATA_FILE : GQA_DATA_TEXT;

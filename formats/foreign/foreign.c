@@ -88,20 +88,15 @@ const struct gqa_format gqa_format_git_lfs = {
 static bool begins_with_tag(const struct gqa_file_start *start, const char *tag)
 {
     const char *text = (const char *)start->bytes;
-    size_t i = gqa_start_has(start, 0, "\xef\xbb\xbf", 3) ? 3 : 0;
     const size_t n = strlen(tag);
+    size_t i = gqa_start_behind_space(start, 0);
 
-    for (;;) {
-        const char *end;
+    while (gqa_start_has(start, i, "<?xml", 5)) {
+        const char *end = memchr(text + i, '>', start->n - i);
 
-        while (i < start->n && text[i] && strchr(" \t\r\n", text[i]))
-            i++;
-        if (!gqa_start_has(start, i, "<?xml", 5))
-            break;
-        end = memchr(text + i, '>', start->n - i);
         if (!end)
             break;
-        i = (size_t)(end - text) + 1;
+        i = gqa_start_behind_space(start, (size_t)(end - text) + 1);
     }
     return start->n - i >= n && strncasecmp(text + i, tag, n) == 0;
 }

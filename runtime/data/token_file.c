@@ -7,6 +7,7 @@
 #include "common/checked.h"
 #include "common/file.h"
 #include "common/interrupt.h"
+#include "common/strings.h"
 #include "formats/safetensors/reader.h"
 #include "formats/source.h"
 #include "runtime/data/npy.h"
@@ -201,15 +202,6 @@ static bool take_number(const char **at, const char *end, int64_t *out)
     return true;
 }
 
-/* What editors put before UTF-8. */
-static const char mark[] = "\xef\xbb\xbf";
-
-static bool is_marked(const char *text, size_t n_bytes)
-{
-    return n_bytes >= sizeof mark - 1 &&
-           memcmp(text, mark, sizeof mark - 1) == 0;
-}
-
 /* Numbers of a line into ids, labels behind a '|' into labels. */
 static enum gqa_status parse_line(const char *at, const char *end, int64_t *ids,
                                   uint64_t *n_ids, int64_t *labels,
@@ -250,8 +242,7 @@ static enum gqa_status read_numbers(struct gqa_tokens *tokens, const char *text,
     const char *const end = text + n_bytes;
     uint64_t line = 0;
 
-    if (is_marked(text, n_bytes))
-        text += sizeof mark - 1;
+    text += gqa_utf8_mark(text, n_bytes);
     while (st == GQA_OK && text < end &&
            (max_sequences == 0 || tokens->n < max_sequences)) {
         const char *stop = memchr(text, '\n', (size_t)(end - text));

@@ -7,9 +7,14 @@
 
 struct gqa_gradient_ops ops;
 
+const struct gqa_gradient_ops *whole_ops(void)
+{
+    return gqa_cpu_backend()->gradients;
+}
+
 void mend_ops(void)
 {
-    ops = *gqa_cpu_backend()->gradients;
+    ops = *whole_ops();
 }
 
 void *drawn_reals(size_t n)

@@ -30,6 +30,9 @@ struct problem {
 extern struct gqa_gradient_ops ops;
 void mend_ops(void);
 
+/* Those that are never broken: what a broken one is made of. */
+const struct gqa_gradient_ops *whole_ops(void);
+
 /* n drawn values as reals; the caller's. */
 void *drawn_reals(size_t n);
 

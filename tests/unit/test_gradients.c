@@ -1002,8 +1002,6 @@ END_TEST
 
 /* --- Broken --------------------------------------------------------------- */
 
-#define WHOLE gqa_cpu_backend()->gradients
-
 static enum gqa_status norm_of_another_kind(struct gqa_device *d, void *dx,
                                             void *d_weight, void *d_bias,
                                             const void *x, const void *dy,
@@ -1014,8 +1012,8 @@ static enum gqa_status norm_of_another_kind(struct gqa_device *d, void *dx,
     struct gqa_norm_op broken = *op;
 
     broken.kind = op->kind == GQA_NORM_RMS ? GQA_NORM_LAYER : GQA_NORM_RMS;
-    return WHOLE->norm(d, dx, d_weight, d_bias, x, dy, n_rows, width, &broken,
-                       accumulate);
+    return whole_ops()->norm(d, dx, d_weight, d_bias, x, dy, n_rows, width,
+                             &broken, accumulate);
 }
 
 static enum gqa_status norm_without_one(struct gqa_device *d, void *dx,
@@ -1028,8 +1026,8 @@ static enum gqa_status norm_without_one(struct gqa_device *d, void *dx,
     struct gqa_norm_op broken = *op;
 
     broken.one_plus = false;
-    return WHOLE->norm(d, dx, d_weight, d_bias, x, dy, n_rows, width, &broken,
-                       accumulate);
+    return whole_ops()->norm(d, dx, d_weight, d_bias, x, dy, n_rows, width,
+                             &broken, accumulate);
 }
 
 static enum gqa_status norm_of_fewer_rows(struct gqa_device *d, void *dx,
@@ -1039,11 +1037,11 @@ static enum gqa_status norm_of_fewer_rows(struct gqa_device *d, void *dx,
                                           const struct gqa_norm_op *op,
                                           bool accumulate)
 {
-    const enum gqa_status st =
-        WHOLE->norm(d, dx, NULL, d_bias, x, dy, n_rows, width, op, accumulate);
+    const enum gqa_status st = whole_ops()->norm(d, dx, NULL, d_bias, x, dy,
+                                                 n_rows, width, op, accumulate);
 
-    return st == GQA_OK ? WHOLE->norm(d, NULL, d_weight, NULL, x, dy,
-                                      n_rows - 1, width, op, accumulate)
+    return st == GQA_OK ? whole_ops()->norm(d, NULL, d_weight, NULL, x, dy,
+                                            n_rows - 1, width, op, accumulate)
                         : st;
 }
 
@@ -1057,14 +1055,14 @@ static enum gqa_status heads_of_another_eps(struct gqa_device *d, void *dy,
     struct gqa_norm_op broken = *op;
 
     broken.eps *= 1.01;
-    return WHOLE->norm_heads(d, dy, d_weight, d_bias, x, width, at, head_dim,
-                             &broken);
+    return whole_ops()->norm_heads(d, dy, d_weight, d_bias, x, width, at,
+                                   head_dim, &broken);
 }
 
 static enum gqa_status turn_forth(struct gqa_device *d,
                                   const struct gqa_turn_op *op)
 {
-    return WHOLE->turn(d, op);
+    return whole_ops()->turn(d, op);
 }
 
 static enum gqa_status turn_fewer(struct gqa_device *d,
@@ -1073,7 +1071,7 @@ static enum gqa_status turn_fewer(struct gqa_device *d,
     struct gqa_turn_op broken = *op;
 
     broken.capacity--;
-    return WHOLE->turn_back(d, &broken);
+    return whole_ops()->turn_back(d, &broken);
 }
 
 static enum gqa_status embed_unscaled(struct gqa_device *d, void *d_table,
@@ -1082,8 +1080,8 @@ static enum gqa_status embed_unscaled(struct gqa_device *d, void *d_table,
                                       uint64_t width, double scale)
 {
     (void)scale;
-    return WHOLE->embed(d, d_table, n_rows, d_positions, n_positions, dx, width,
-                        1);
+    return whole_ops()->embed(d, d_table, n_rows, d_positions, n_positions, dx,
+                              width, 1);
 }
 
 static enum gqa_status weight_of_fewer_rows(struct gqa_device *d,
@@ -1092,8 +1090,8 @@ static enum gqa_status weight_of_fewer_rows(struct gqa_device *d,
                                             const void *dy, uint64_t outputs,
                                             uint64_t n_rows, bool input_major)
 {
-    return WHOLE->linear_weight(d, d_weight, d_bias, x, inputs, dy, outputs,
-                                n_rows - 1, input_major);
+    return whole_ops()->linear_weight(d, d_weight, d_bias, x, inputs, dy,
+                                      outputs, n_rows - 1, input_major);
 }
 
 static enum gqa_status activate_other(struct gqa_device *d, void *d_gate,
@@ -1103,7 +1101,7 @@ static enum gqa_status activate_other(struct gqa_device *d, void *d_gate,
                                       uint64_t width,
                                       enum gqa_activation activation)
 {
-    return WHOLE->activate(
+    return whole_ops()->activate(
         d, d_gate, d_up, d_width, gate, up, dy, n_rows, width,
         activation == GQA_ACTIVATION_SILU ? GQA_ACTIVATION_QUICK_GELU
                                           : GQA_ACTIVATION_GELU_TANH);
@@ -1115,7 +1113,7 @@ static enum gqa_status loss_uncapped(struct gqa_device *d,
     struct gqa_loss_op broken = *op;
 
     broken.soft_cap = 0;
-    return WHOLE->loss(d, &broken);
+    return whole_ops()->loss(d, &broken);
 }
 
 static enum gqa_status loss_at_one(struct gqa_device *d,
@@ -1125,7 +1123,7 @@ static enum gqa_status loss_at_one(struct gqa_device *d,
 
     if (op->d_logits)
         broken.temperature = 1;
-    return WHOLE->loss(d, &broken);
+    return whole_ops()->loss(d, &broken);
 }
 
 static enum gqa_status loss_unlabelled(struct gqa_device *d,
@@ -1135,7 +1133,7 @@ static enum gqa_status loss_unlabelled(struct gqa_device *d,
 
     if (op->d_logits)
         broken.labels = NULL;
-    return WHOLE->loss(d, &broken);
+    return whole_ops()->loss(d, &broken);
 }
 
 static enum gqa_status squares_halved(struct gqa_device *d, void *dx,
@@ -1143,8 +1141,8 @@ static enum gqa_status squares_halved(struct gqa_device *d, void *dx,
                                       uint64_t n_rows, uint64_t width,
                                       double factor, void *sum)
 {
-    return WHOLE->squares(d, dx, x, target, n_rows, width,
-                          sum ? factor : factor / 2, sum);
+    return whole_ops()->squares(d, dx, x, target, n_rows, width,
+                                sum ? factor : factor / 2, sum);
 }
 
 static enum gqa_status xielu_without_eps(struct gqa_device *d, void *dx,
@@ -1155,7 +1153,7 @@ static enum gqa_status xielu_without_eps(struct gqa_device *d, void *dx,
     struct gqa_xielu broken = *constants;
 
     broken.eps = 0;
-    return WHOLE->xielu(d, dx, sums, x, dy, n, &broken);
+    return whole_ops()->xielu(d, dx, sums, x, dy, n, &broken);
 }
 
 static enum gqa_status xielu_sums_swapped(struct gqa_device *d, void *dx,
@@ -1163,7 +1161,8 @@ static enum gqa_status xielu_sums_swapped(struct gqa_device *d, void *dx,
                                           const void *dy, uint64_t n,
                                           const struct gqa_xielu *constants)
 {
-    const enum gqa_status st = WHOLE->xielu(d, dx, sums, x, dy, n, constants);
+    const enum gqa_status st =
+        whole_ops()->xielu(d, dx, sums, x, dy, n, constants);
     double *both = sums, first;
 
     if (both) {
@@ -1177,7 +1176,7 @@ static enum gqa_status xielu_sums_swapped(struct gqa_device *d, void *dx,
 static enum gqa_status clip_at_twice(struct gqa_device *d, void *dy,
                                      const void *x, uint64_t n, double limit)
 {
-    return WHOLE->clip(d, dy, x, n, 2 * limit);
+    return whole_ops()->clip(d, dy, x, n, 2 * limit);
 }
 
 START_TEST(broken_ones_are_caught)

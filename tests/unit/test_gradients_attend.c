@@ -176,7 +176,7 @@ END_TEST
 static enum gqa_status call_with(struct gqa_device *d,
                                  const struct gqa_attention_gradient *op)
 {
-    return gqa_cpu_backend()->gradients->attend_back(d, op);
+    return whole_ops()->attend_back(d, op);
 }
 
 static enum gqa_status without_mean(struct gqa_device *d,

@@ -328,19 +328,14 @@ END_TEST
 
 /* --- Broken --------------------------------------------------------------- */
 
-static const struct gqa_gradient_ops *whole(void)
-{
-    return gqa_cpu_backend()->gradients;
-}
-
 static enum gqa_status sink_of_fewer(struct gqa_device *d, void *d_sinks,
                                      const void *out, const void *lse,
                                      const void *d_out,
                                      const struct gqa_weight *sinks,
                                      uint64_t n_heads, uint64_t head_dim)
 {
-    return whole()->sink(d, d_sinks, out, lse, d_out, sinks, n_heads - 1,
-                         head_dim);
+    return whole_ops()->sink(d, d_sinks, out, lse, d_out, sinks, n_heads - 1,
+                             head_dim);
 }
 
 static enum gqa_status pairs_of_another_alpha(
@@ -349,7 +344,7 @@ static enum gqa_status pairs_of_another_alpha(
 {
     const struct gqa_clamped_swiglu broken = {1, constants->limit};
 
-    return whole()->swiglu_pairs(d, dx, x, dy, n, &broken);
+    return whole_ops()->swiglu_pairs(d, dx, x, dy, n, &broken);
 }
 
 static enum gqa_status pairs_unlimited(
@@ -358,7 +353,7 @@ static enum gqa_status pairs_unlimited(
 {
     const struct gqa_clamped_swiglu broken = {constants->alpha, 3};
 
-    return whole()->swiglu_pairs(d, dx, x, dy, n, &broken);
+    return whole_ops()->swiglu_pairs(d, dx, x, dy, n, &broken);
 }
 
 START_TEST(broken_ones_are_caught)

@@ -400,11 +400,6 @@ END_TEST
 
 /* --- Broken --------------------------------------------------------------- */
 
-static const struct gqa_gradient_ops *whole(void)
-{
-    return gqa_cpu_backend()->gradients;
-}
-
 static enum gqa_status of_one_token(struct gqa_device *d,
                                     const struct gqa_attention_gradient *op)
 {
@@ -413,7 +408,7 @@ static enum gqa_status of_one_token(struct gqa_device *d,
     broken.forward.per_key = 0;
     broken.forward.reach = op->forward.per_key ? NEW : op->forward.reach;
     broken.forward.bias = broken.d_bias = NULL;
-    return whole()->attend_back(d, &broken);
+    return whole_ops()->attend_back(d, &broken);
 }
 
 static enum gqa_status set_anew(struct gqa_device *d,
@@ -422,14 +417,14 @@ static enum gqa_status set_anew(struct gqa_device *d,
     struct gqa_attention_gradient broken = *op;
 
     broken.adds_q = false;
-    return whole()->attend_back(d, &broken);
+    return whole_ops()->attend_back(d, &broken);
 }
 
 static enum gqa_status of_half_the_size(struct gqa_device *d, void *dx,
                                         const void *dy, uint64_t width,
                                         uint64_t size, uint64_t n_out)
 {
-    return whole()->sum_pieces(d, dx, dy, width, size / 2, n_out);
+    return whole_ops()->sum_pieces(d, dx, dy, width, size / 2, n_out);
 }
 
 START_TEST(broken_ones_are_caught)
